@@ -1,0 +1,198 @@
+"""One image embedding, many prompts: SAM's own forward pass, batched, with every candidate kept.
+
+The arithmetic is that of ``segment_anything.SamPredictor`` (same resize, padding, decoder and upsampling); a
+test holds the two together. What differs: the single mask and the three masks come from one decoder pass.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
+from torch import Tensor
+
+from samstudy.errors import DataError, StudyError
+from samstudy.types import Prediction, Prompt
+
+PREPROCESSING = "resize-longest-side/pad-right-bottom/v1"
+_CHUNK = {"cpu": 8, "cuda": 64, "mps": 16}
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What the image encoder makes of one image.
+
+    Attributes
+    ----------
+    features : torch.Tensor, float32, 1 x C x h x w, or None
+        On the CPU; None for a model that does not look at the image.
+    input_hw : tuple of int
+        Size of the resized image before padding, in encoder pixels.
+    size_hw : tuple of int
+        Size of the original image.
+    """
+
+    features: Tensor | None
+    input_hw: tuple[int, int]
+    size_hw: tuple[int, int]
+
+
+def check_image(image: np.ndarray) -> None:
+    """Refuse anything that is not a uint8 H x W x 3 array.
+
+    Raises
+    ------
+    DataError
+        With the shape and type that were given.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise DataError(
+            f"an image must be a uint8 array H x W x 3 in [0, 255], not {got}: see samstudy.images."
+        )
+    if min(image.shape[:2]) == 0:
+        raise DataError(f"the image has no pixels (shape {image.shape}).")
+
+
+@torch.inference_mode()
+def encode_image(sam: Sam, image: np.ndarray) -> Embedding:
+    """Resize, normalise, pad and encode one image.
+
+    Parameters
+    ----------
+    sam : segment_anything.modeling.Sam
+        On any device.
+    image : numpy.ndarray, uint8, H x W x 3
+        RGB in [0, 255].
+
+    Raises
+    ------
+    DataError
+        If the image is no such array, or so elongated that its short side would vanish.
+    """
+    check_image(image)
+    side = sam.image_encoder.img_size
+    if min(ResizeLongestSide.get_preprocess_shape(*image.shape[:2], side)) < 1:
+        raise DataError(
+            f"an image of {image.shape[0]} x {image.shape[1]} pixels is too elongated for a side of {side}."
+        )
+    resized = ResizeLongestSide(side).apply_image(image)
+    pixels = torch.as_tensor(resized, device=sam.device).permute(2, 0, 1).contiguous()[None]
+    features = sam.image_encoder(sam.preprocess(pixels))
+    return Embedding(features.float().cpu(), tuple(resized.shape[:2]), tuple(image.shape[:2]))
+
+
+def decode_low_res(
+    sam: Sam, features: Tensor, prompts: Sequence[Prompt], size_hw: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Run prompt encoder and mask decoder for prompts of one shape; gradients flow where enabled.
+
+    Parameters
+    ----------
+    sam : segment_anything.modeling.Sam
+        Its device holds ``features``.
+    features : torch.Tensor, 1 x C x h x w
+        One image's embedding.
+    prompts : sequence of Prompt
+        All with the same number of points and all with or all without a box; no composites.
+    size_hw : tuple of int
+        Size of the original image, in whose pixels the prompts are given.
+
+    Returns
+    -------
+    logits : torch.Tensor, B x 4 x 4h x 4w
+        Index 0 is the single mask, 1-3 the three masks.
+    iou_pred : torch.Tensor, B x 4
+    """
+    transform = ResizeLongestSide(sam.image_encoder.img_size)
+    points = boxes = None
+    if len(prompts[0].points_xy):
+        xy = transform.apply_coords(np.stack([p.points_xy for p in prompts]), size_hw)
+        labels = np.stack([p.point_labels for p in prompts])
+        points = (_float(xy, sam), torch.as_tensor(labels, dtype=torch.int, device=sam.device))
+    if prompts[0].box_xyxy is not None:
+        boxes = _float(transform.apply_boxes(np.stack([p.box_xyxy for p in prompts]), size_hw), sam)
+    sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=None)
+    return sam.mask_decoder.predict_masks(
+        image_embeddings=features,
+        image_pe=sam.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+    )
+
+
+def _float(array: np.ndarray, sam: Sam) -> Tensor:
+    return torch.as_tensor(array, dtype=torch.float, device=sam.device)
+
+
+def batches(prompts: Sequence[Prompt], most: int) -> Iterator[list[int]]:
+    """Split prompts into batches that one decoder pass can take.
+
+    Parameters
+    ----------
+    prompts : sequence of Prompt
+        Without composites.
+    most : int
+        Largest batch.
+
+    Yields
+    ------
+    list of int
+        Indices into ``prompts`` whose prompts have the same number of points and of boxes. (Padding
+        with "not a point" would change SAM's result, so shapes are not mixed.)
+    """
+    by_shape = defaultdict(list)
+    for index, prompt in enumerate(prompts):
+        if not len(prompt.points_xy) and prompt.box_xyxy is None:
+            raise StudyError(f"the prompt {prompt.mode!r} has neither a point nor a box: nothing to segment.")
+        by_shape[len(prompt.points_xy), prompt.box_xyxy is None].append(index)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), most):
+            yield indices[start : start + most]
+
+
+@torch.inference_mode()
+def decode(sam: Sam, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
+    """Predict every candidate mask of every prompt at the original resolution.
+
+    Parameters
+    ----------
+    sam : segment_anything.modeling.Sam
+        The model whose encoder made the embedding.
+    embedding : Embedding
+        Of the image the prompts belong to.
+    prompts : sequence of Prompt
+        Any mixture of modes; may be empty.
+
+    Returns
+    -------
+    list of Prediction
+        In the order of ``prompts``, four candidates each. The candidates of a composite prompt are the
+        unions over its parts, their predicted IoU the mean over its parts.
+    """
+    flat = [part for prompt in prompts for part in (prompt.parts or (prompt,))]
+    features = embedding.features.to(sam.device)
+    found: list[Prediction | None] = [None] * len(flat)
+    for indices in batches(flat, _CHUNK.get(sam.device.type, 8)):
+        logits, iou_pred = decode_low_res(sam, features, [flat[i] for i in indices], embedding.size_hw)
+        for row, index in enumerate(indices):
+            full = sam.postprocess_masks(logits[row : row + 1], embedding.input_hw, embedding.size_hw)
+            found[index] = Prediction(
+                masks=(full[0] > sam.mask_threshold).cpu().numpy(),
+                iou_pred=iou_pred[row].float().cpu().numpy(),
+                low_res_logits=logits[row].float().cpu().numpy(),
+            )
+    parts = iter(found)
+    return [_united([next(parts) for _ in (p.parts or (p,))]) for p in prompts]
+
+
+def _united(predictions: list[Prediction]) -> Prediction:
+    if len(predictions) == 1:
+        return predictions[0]
+    masks = np.logical_or.reduce([p.masks for p in predictions])
+    return Prediction(masks, np.mean([p.iou_pred for p in predictions], axis=0, dtype=np.float32))

@@ -1,0 +1,255 @@
+"""A name or a file -> a model that embeds an image once and answers many prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from segment_anything import sam_model_registry
+from segment_anything.modeling import Sam
+
+from samstudy.baselines import EllipseModel
+from samstudy.checkpoints import Checkpoint, load_into, metadata_json, read_checkpoint, state_sha, variant_of
+from samstudy.errors import ModelError, StudyError, unknown_name
+from samstudy.inference import Embedding, decode, encode_image
+from samstudy.official import OFFICIAL_FILES
+from samstudy.registry import Registry
+from samstudy.types import Prediction, Prompt
+from samstudy.vit_t import WEIGHTS_FILE, build_vit_t
+
+if TYPE_CHECKING:
+    from samstudy.datasets import Dataset
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+TUNED_KEY = "samstudy_tuned"
+
+
+class Model(Protocol):
+    """What the study asks of a model; SAM and the no-image baselines both answer it.
+
+    Attributes
+    ----------
+    name : str
+        As in the score table's ``model`` column.
+    weights_sha, encoder_sha : str
+        Content hashes of all weights and of the image encoder; ``""`` for a model without weights.
+    tuning : {"none", "decoder", "lora", "full"}
+        How it was fine-tuned, with ``shots`` training images in ``fold``.
+    uses_image : bool
+        False for the no-image baselines.
+    """
+
+    name: str
+    weights_sha: str
+    encoder_sha: str
+    tuning: str
+    shots: int
+    fold: int
+    uses_image: bool
+
+    def prepare(self, dataset: Dataset) -> None:
+        """Learn from the training split what a baseline may know; nothing for SAM."""
+
+    def embed(self, image: np.ndarray) -> Embedding:
+        """Encode one uint8 H x W x 3 image."""
+
+    def predict(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
+        """Answer every prompt, in order."""
+
+
+@dataclass
+class SamModel:
+    """A SAM built from the official modules, with the names and hashes the tables need.
+
+    Attributes
+    ----------
+    name : str
+        Base model or checkpoint stem.
+    sam : segment_anything.modeling.Sam
+        In evaluation mode, on its device.
+    tuning, shots, fold : str, int, int
+        Fine-tuning it has had.
+    history : dict
+        Hyperparameters, split hash and curve of that fine-tuning; empty otherwise.
+    source : str
+        Registered name or file that :func:`load_model` loads it from again.
+    """
+
+    name: str
+    sam: Sam
+    tuning: str = "none"
+    shots: int = 0
+    fold: int = 0
+    history: dict = field(default_factory=dict)
+    source: str = ""
+    uses_image: bool = True
+
+    @cached_property
+    def weights_sha(self) -> str:
+        """Hash of every weight."""
+        return state_sha(self.sam.state_dict())
+
+    @cached_property
+    def encoder_sha(self) -> str:
+        """Hash of the image encoder alone: the key of cached embeddings."""
+        return state_sha(self.sam.state_dict(), "image_encoder.")
+
+    @property
+    def image_size(self) -> int:
+        """Side of the encoder's square input, in pixels."""
+        return self.sam.image_encoder.img_size
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.sam.device
+
+    def prepare(self, dataset: Dataset) -> None:
+        """Nothing to learn: zero-shot SAM sees no training image."""
+
+    def embed(self, image: np.ndarray) -> Embedding:
+        """See :func:`samstudy.inference.encode_image`."""
+        return encode_image(self.sam, image)
+
+    def predict(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
+        """See :func:`samstudy.inference.decode`."""
+        return decode(self.sam, embedding, prompts)
+
+
+MODELS: Registry[Callable[[torch.device], Model]] = Registry("model")
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """Turn ``auto | cpu | cuda | mps`` into a device that exists.
+
+    ``auto`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises
+    ------
+    StudyError
+        If the name is unknown or this machine has no such device.
+    """
+    if device not in DEVICES and not device.startswith("cuda:"):
+        raise unknown_name("device", device, DEVICES)
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if present[name]))
+    if not present[device.split(":")[0]]:
+        raise StudyError(f"the device {device!r} is not available on this machine; use --device auto or cpu.")
+    return torch.device(device)
+
+
+def load_model(name: str | Path, device: str = "auto") -> Model:
+    """Load a model by registered name or from a checkpoint file.
+
+    Parameters
+    ----------
+    name : str or pathlib.Path
+        ``vit_t``, ``vit_b``, ``vit_l``, ``vit_h``, ``medsam``, ``ellipse``; or the path of a SAM checkpoint
+        (``.pth`` bare or wrapped in ``{"model": ...}``, ``.safetensors``) or of a model tuned by this study.
+    device : {"auto", "cpu", "cuda", "mps"}
+        See :func:`resolve_device`.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, or not a SAM; the sentence says which and what to do.
+    StudyError
+        If the name is unknown (near misses are offered) or the device absent.
+    """
+    target = resolve_device(device)
+    text = str(name)
+    if text in MODELS:
+        return MODELS[text](target)
+    if Path(text).suffix in (".pth", ".pt", ".safetensors") or "/" in text or Path(text).exists():
+        return _from_file(Path(text).expanduser(), target)
+    raise unknown_name("model", text, [*MODELS, "<path of a .pth or .safetensors file>"])
+
+
+def _from_file(path: Path, device: torch.device) -> SamModel:
+    checkpoint = read_checkpoint(path)
+    if TUNED_KEY in checkpoint.metadata:
+        return _tuned(checkpoint, device)
+    if "config" in checkpoint.metadata:
+        return _vit_t(checkpoint, path.stem, device, str(path.resolve()))
+    return _official(checkpoint, path.stem, device, str(path.resolve()))
+
+
+def _placed(sam: Sam, device: torch.device) -> Sam:
+    for parameter in sam.parameters():
+        parameter.requires_grad_(False)
+    return sam.eval().to(device)
+
+
+def _official(checkpoint: Checkpoint, name: str, device: torch.device, source: str) -> SamModel:
+    variant = variant_of(checkpoint)
+    with torch.device("meta"):
+        sam = sam_model_registry[variant]()
+    load_into(sam, checkpoint, variant)
+    # The normalisation constants are buffers that no checkpoint holds, so they are still on "meta".
+    sam.pixel_mean = torch.tensor([123.675, 116.28, 103.53]).view(-1, 1, 1)
+    sam.pixel_std = torch.tensor([58.395, 57.12, 57.375]).view(-1, 1, 1)
+    return SamModel(name, _placed(sam, device), source=source)
+
+
+def _vit_t(checkpoint: Checkpoint, name: str, device: torch.device, source: str) -> SamModel:
+    sam = build_vit_t(metadata_json(checkpoint, "config"))
+    load_into(sam, checkpoint, "vit_t")
+    return SamModel(name, _placed(sam, device), source=source)
+
+
+def _tuned(checkpoint: Checkpoint, device: torch.device) -> SamModel:
+    history = metadata_json(checkpoint, TUNED_KEY)
+    base = load_model(history["base_source"], device.type)
+    if base.encoder_sha != history["base_encoder_sha"]:
+        raise ModelError(
+            f"{checkpoint.path} was tuned from {history['base']!r} with the image encoder "
+            f"{history['base_encoder_sha']}, but the {history['base']!r} found here has {base.encoder_sha}: "
+            "use the same base checkpoint."
+        )
+    decoder = {name.removeprefix("mask_decoder."): value for name, value in checkpoint.state.items()}
+    load_into(
+        base.sam.mask_decoder, Checkpoint(checkpoint.path, decoder), f"the mask decoder of {history['base']}"
+    )
+    return SamModel(
+        history["base"],
+        _placed(base.sam, device),
+        history["method"],
+        history["shots"],
+        history["fold"],
+        history,
+    )
+
+
+@MODELS.register("vit_t")
+def _packaged_vit_t(device: torch.device) -> SamModel:
+    """Our own small SAM, pretrained on synthetic scenes and shipped in the package (docs/vit_t.md)."""
+    return _vit_t(read_checkpoint(WEIGHTS_FILE), "vit_t", device, "vit_t")
+
+
+def _register_official(name: str) -> None:
+    @MODELS.register(name)
+    def load(device: torch.device) -> SamModel:
+        path = OFFICIAL_FILES[name].path
+        if not path.is_file():
+            raise ModelError(
+                f"the checkpoint of {name} is not here: looked for {path}. Run `samstudy fetch-model {name}`, or "
+                + OFFICIAL_FILES[name].by_hand()
+            )
+        return _official(read_checkpoint(path), name, device, name)
+
+
+for _name in OFFICIAL_FILES:
+    _register_official(_name)
+
+
+@MODELS.register("ellipse")
+def _ellipse(device: torch.device) -> EllipseModel:
+    """The no-image baseline; runs on the CPU whatever the device."""
+    return EllipseModel()

@@ -1,0 +1,152 @@
+"""The score table: its columns, its file, and where it came from.
+
+One row is one object x model x prompt x mask choice. The table's content depends on data, models and
+configuration alone; commit, command, versions and time are in the Parquet file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from samstudy.errors import StudyError
+from samstudy.paths import written_whole
+from samstudy.provenance import provenance, record_output
+
+SCHEMA_VERSION = "1"
+METADATA_KEY = b"samstudy"
+
+_TEXT = (
+    "dataset modality split image_id group_id object_id target model weights_sha tuning prompt mask_choice "
+    "distance_unit status error"
+).split()
+_WHOLE = "shots fold prompt_seed n_points n_ref_px n_pred_px height width".split()
+
+COLUMNS: tuple[str, ...] = tuple(
+    (
+        "dataset modality split image_id group_id object_id target model weights_sha tuning shots fold prompt "
+        "prompt_seed n_points box_jitter_px mask_choice dice iou nsd hd95 assd cldice nsd_tolerance distance_unit "
+        "iou_pred n_ref_px n_pred_px status error height width"
+    ).split()
+)
+"""Columns in order. ``status`` is ok, ref_empty, pred_empty or error; distances are in ``distance_unit``."""
+
+KEY: tuple[str, ...] = (
+    "dataset", "image_id", "object_id", "model", "weights_sha", "tuning", "shots", "fold", "prompt", "mask_choice",
+)  # fmt: skip
+"""Columns that together name a row."""
+
+
+def make_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put rows into the schema.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Keys among :data:`COLUMNS`; what is absent becomes missing.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All columns in order: text as ``str``, whole numbers as nullable ``Int64``, the rest float64. No
+        rows give an empty table with the same columns and types.
+    """
+    return with_schema(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+
+
+def with_schema(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the columns of :data:`COLUMNS` their order and types.
+
+    Raises
+    ------
+    StudyError
+        If a column is missing.
+    """
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise StudyError(f"this is not a score table: the columns {', '.join(missing)} are missing.")
+    kinds = {
+        name: "object" if name in _TEXT else "Int64" if name in _WHOLE else "float64" for name in COLUMNS
+    }
+    table = table[list(COLUMNS)].astype(kinds).reset_index(drop=True)
+    table[_TEXT] = table[_TEXT].fillna("")
+    return table
+
+
+def write_table(table: pd.DataFrame, path: str | Path, config: Mapping[str, Any] | None = None) -> Path:
+    """Write a score table as Parquet with its provenance, unless the same content is there already.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the schema's columns.
+    path : str or pathlib.Path
+        ``.parquet`` file. It is left untouched where it holds the same rows and configuration, so that
+        nothing that depends on it is built again.
+    config : mapping, optional
+        JSON-ready facts to keep beside the table (study and split hash, device, arguments).
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+    """
+    path, table, config = Path(path), with_schema(table), dict(config or {})
+    if not _holds(path, table, config):
+        arrow = pa.Table.from_pandas(table, preserve_index=False)
+        facts = {"schema_version": SCHEMA_VERSION, "config": config, **provenance()}
+        metadata = {**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(facts).encode()}
+        with written_whole(path) as temporary:
+            pq.write_table(arrow.replace_schema_metadata(metadata), temporary)
+    record_output(path)
+    return path
+
+
+def _holds(path: Path, table: pd.DataFrame, config: dict) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        return read_provenance(path)["config"] == json.loads(json.dumps(config)) and read_table(path).equals(
+            table
+        )
+    except StudyError:
+        return False
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a score table.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing, damaged, or not a score table.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise StudyError(f"no score table at {path}: run the notebook or `samstudy run` that makes it.")
+    try:
+        return with_schema(pq.read_table(path).to_pandas())
+    except (pa.ArrowException, OSError) as error:
+        raise StudyError(
+            f"{path} is not a readable Parquet file ({error}): delete it and run again."
+        ) from error
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Return what :func:`write_table` noted beside the rows.
+
+    Raises
+    ------
+    StudyError
+        If the file is no score table of this study.
+    """
+    try:
+        return json.loads(pq.read_schema(path).metadata[METADATA_KEY])
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise StudyError(f"{path} holds no provenance: it was not written by samstudy.") from error
