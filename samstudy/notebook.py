@@ -22,6 +22,8 @@ from typing import Any
 import nbformat
 import pandas as pd
 import papermill
+import traitlets
+import zmq
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -42,8 +44,11 @@ class _ThisPython(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        spec = get_kernel_dict()
-        return KernelSpec(**{**spec, "argv": [sys.executable, *spec["argv"][1:]]})
+        return KernelSpec(**get_kernel_dict())
+
+    @traitlets.default("transport_encryption")
+    def _encrypt_where_possible(self) -> str:
+        return "auto" if zmq.has("curve") else "disabled"
 
 
 def run_notebook(
