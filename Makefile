@@ -1,0 +1,143 @@
+# `make all` sets up an environment and builds every figure of the study; `make help` lists the rest.
+# A notebook is rebuilt when its template, the package, the grid, the split or the weights are newer than it,
+# when LIMIT changed, or when one of the files it wrote is missing.
+
+PROFILE := demo
+LIMIT :=
+DEVICE := auto
+PYTHON :=
+TESTS :=
+
+# An active environment is used as it is; conda's base, which many shells activate unasked, is left alone.
+ifneq ($(VIRTUAL_ENV),)
+ENV := $(VIRTUAL_ENV)
+else ifneq ($(and $(CONDA_PREFIX),$(filter-out base,$(or $(CONDA_DEFAULT_ENV),unnamed))),)
+ENV := $(CONDA_PREFIX)
+else
+ENV := .venv
+endif
+PY := $(ENV)/bin/python
+PIP := "$(PY)" -m pip --disable-pip-version-check
+PYTHON_IS_NEW := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+
+FIGURES := figures/$(PROFILE)
+EXECUTED := $(FIGURES)/executed
+RESULTS := data/results/$(PROFILE)
+
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.PHONY: all figures env install test lint clean help FORCE
+
+all: env
+	@$(MAKE) --no-print-directory figures
+	@echo "Figures, tables and executed notebooks are in $(FIGURES)."
+
+help:
+	@echo "make all      set up the environment if needed, then build the figures of a profile"
+	@echo "make test     set up the environment if needed, then run the tests (TESTS=tests/test_prompts.py for one file)"
+	@echo "make env      only the environment: the active one, else .venv (PYTHON=... says with which Python)"
+	@echo "make figures  as all, in an environment that is there"
+	@echo "make lint     check the style of code and notebooks"
+	@echo "make clean    remove the figures, tables and results of a profile; the cache of embeddings stays"
+	@echo
+	@echo "PROFILE=$(PROFILE)  demo or paper: the grid in study.yaml"
+	@echo "LIMIT=$(LIMIT)  use at most so many test images"
+	@echo "DEVICE=$(DEVICE)  auto, cpu, cuda or mps"
+
+# --- environment ------------------------------------------------------------------------------------------
+
+# The mark names what was installed for which checkout, so it is right for an environment that others use too.
+INSTALLED := $(ENV)/.samstudy-installed
+WANTED := { pwd; cat requirements.lock pyproject.toml; }
+
+env:
+	@if [ ! -x "$(PY)" ] || ! $(WANTED) | cmp -s - "$(INSTALLED)"; then $(MAKE) --no-print-directory install; fi
+
+install:
+	@if [ ! -x "$(PY)" ] && [ "$(ENV)" != .venv ]; then \
+	  echo "The active environment $(ENV) holds no bin/python: deactivate it, and make will use .venv." >&2; exit 1; fi
+	@if [ ! -x "$(PY)" ]; then \
+	  for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	    if "$$python" $(PYTHON_IS_NEW) 2>/dev/null; then \
+	      echo "Making .venv with $$("$$python" --version)."; exec "$$python" -m venv .venv; fi; done; \
+	  echo "No Python 3.11 or newer found: install one, or say where it is: make env PYTHON=/path/to/python3.11" >&2; \
+	  exit 1; fi
+	@"$(PY)" $(PYTHON_IS_NEW) || { \
+	  echo "$(PY) is older than Python 3.11: deactivate or remove that environment, and make again." >&2; exit 1; }
+	@"$(PY)" -m pip --version >/dev/null 2>&1 || "$(PY)" -m ensurepip --upgrade
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@$(WANTED) > "$(INSTALLED).new" && mv "$(INSTALLED).new" "$(INSTALLED)"
+
+test: env
+	"$(PY)" -m pytest $(TESTS)
+
+lint: env
+	"$(PY)" -m ruff check
+	"$(PY)" -m ruff format --check
+
+clean:
+	rm -rf "$(FIGURES)" "$(RESULTS)"
+
+# --- figures ----------------------------------------------------------------------------------------------
+
+# Only read where it is needed: before `make env` there may be nothing to read study.yaml with.
+ifneq ($(filter-out all env install test lint clean help,$(or $(MAKECMDGOALS),all)),)
+
+DATASETS := $(shell "$(PY)" -c 'import sys; from samstudy.study import main; sys.exit(main())' datasets $(PROFILE))
+ifeq ($(DATASETS),)
+$(error nothing to build for the profile $(PROFILE))
+endif
+
+PACKAGE := $(filter-out samstudy/pretrain/%,$(wildcard samstudy/*.py samstudy/*/*.py samstudy/*.mplstyle))
+WEIGHTS := $(wildcard samstudy/weights/* data/raw/checkpoints/*)
+LIMIT_FILE := $(EXECUTED)/.limit
+
+DATA := $(DATASETS:%=$(EXECUTED)/%.00_data.ipynb)
+ZERO_SHOT := $(DATASETS:%=$(EXECUTED)/%.10_zero_shot.ipynb)
+FINE_TUNE := $(DATASETS:%=$(EXECUTED)/%.20_fine_tune.ipynb)
+SUMMARY := $(EXECUTED)/30_summary.ipynb
+
+RUN = @"$(PY)" -m samstudy.cli notebook $< $@ -p profile $(PROFILE)
+RUN_MODELS = $(RUN) -p dataset $* -p device $(DEVICE) $(if $(LIMIT),-p limit $(LIMIT))
+
+figures: $(DATA) $(ZERO_SHOT) $(FINE_TUNE) $(SUMMARY)
+
+$(DATA): $(EXECUTED)/%.00_data.ipynb: notebooks/00_data.ipynb data/splits/%.csv study.yaml $(PACKAGE)
+	$(RUN) -p dataset $*
+
+$(ZERO_SHOT): $(EXECUTED)/%.10_zero_shot.ipynb: \
+    notebooks/10_zero_shot.ipynb data/splits/%.csv study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
+	$(RUN_MODELS)
+
+$(FINE_TUNE): $(EXECUTED)/%.20_fine_tune.ipynb: \
+    notebooks/20_fine_tune.ipynb data/splits/%.csv study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
+	$(RUN_MODELS)
+
+# `.tables` holds the content hashes of a notebook's tables and is rewritten only when one changes, so a
+# notebook that ran again to the same numbers does not rebuild the summary.
+$(SUMMARY): notebooks/30_summary.ipynb study.yaml $(PACKAGE) $(addsuffix .tables,$(ZERO_SHOT) $(FINE_TUNE))
+	$(RUN)
+
+$(addsuffix .tables,$(ZERO_SHOT) $(FINE_TUNE)): %.tables: %
+	@:
+
+$(DATASETS:%=$(RESULTS)/%.zero_shot.parquet): $(RESULTS)/%.zero_shot.parquet: $(EXECUTED)/%.10_zero_shot.ipynb
+	@:
+
+$(DATASETS:%=$(RESULTS)/%.fine_tune.parquet): $(RESULTS)/%.fine_tune.parquet: $(EXECUTED)/%.20_fine_tune.ipynb
+	@:
+
+$(LIMIT_FILE): FORCE
+	@mkdir -p $(EXECUTED); echo "$(LIMIT)" | cmp -s - $@ || echo "$(LIMIT)" > $@
+
+# Executed notebooks that lost an output, or the list of their outputs, are run again whatever their age.
+LOST := $(shell for notebook in $(EXECUTED)/*.ipynb; do \
+    if [ -e "$$notebook.tables" ] && [ -e "$$notebook.outputs" ]; then \
+      while IFS= read -r path; do [ -e "$$path" ] || { echo "$$notebook"; break; }; done < "$$notebook.outputs"; \
+    else echo "$$notebook"; fi; done)
+$(LOST): FORCE
+
+endif
+
+FORCE:
