@@ -1,0 +1,50 @@
+"""A complete, documented re-run of the zero-shot medical segmentation study of SAM.
+
+Shi et al., *Generalist Vision Foundation Models for Medical Imaging*, Diagnostics 2023, 13(11):1947. A data set
+goes in, a tidy table of per-object scores comes out, and every figure and number is drawn from that table::
+
+    import samstudy as ss
+
+    ds = ss.load_dataset("mni152")
+    model = ss.load_model("vit_t")
+    table = ss.evaluate(ds, models=[model, "ellipse"], prompts=["box", "point_center"])
+"""
+
+from samstudy import figures, stages, statistics, study
+from samstudy.datasets import load_dataset
+from samstudy.embeddings import embed
+from samstudy.errors import DataError, ModelError, StudyError
+from samstudy.evaluate import evaluate, predict_row
+from samstudy.metrics import score
+from samstudy.models import load_model, predict
+from samstudy.prompts import make_prompt
+from samstudy.results import read_table, write_table
+from samstudy.seeds import rng_for
+from samstudy.tuning import finetune, save_tuned
+from samstudy.types import Prediction, Prompt, Sample
+
+__all__ = [
+    "DataError",
+    "ModelError",
+    "Prediction",
+    "Prompt",
+    "Sample",
+    "StudyError",
+    "embed",
+    "evaluate",
+    "figures",
+    "finetune",
+    "load_dataset",
+    "load_model",
+    "make_prompt",
+    "predict",
+    "predict_row",
+    "read_table",
+    "rng_for",
+    "save_tuned",
+    "score",
+    "stages",
+    "statistics",
+    "study",
+    "write_table",
+]

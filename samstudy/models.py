@@ -172,6 +172,11 @@ def load_model(name: str | Path, device: str = "auto") -> Model:
     raise unknown_name("model", text, [*MODELS, "<path of a .pth or .safetensors file>"])
 
 
+def predict(model: Model, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
+    """Answer every prompt on one embedded image: ``model.predict(embedding, prompts)``."""
+    return model.predict(embedding, prompts)
+
+
 def _from_file(path: Path, device: torch.device) -> SamModel:
     checkpoint = read_checkpoint(path)
     if TUNED_KEY in checkpoint.metadata:

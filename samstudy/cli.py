@@ -1,0 +1,181 @@
+"""The command ``samstudy``: the study's words, from a shell.
+
+Exit status: 0 done, 1 done but incomplete (some rows or files have an error), 2 nothing done (bad input),
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from samstudy.errors import StudyError, unknown_name
+
+DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run, and turn what a user can mend into one sentence on standard error.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.run(parsed)
+    except StudyError as error:
+        _say(f"samstudy: {error}")
+        return REFUSED
+    except KeyboardInterrupt:
+        _say("samstudy: interrupted; finished work is kept, the same command goes on from there.")
+        return INTERRUPTED
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    from samstudy import notebook
+    from samstudy.pretrain import train
+
+    parser = argparse.ArgumentParser(prog="samstudy", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=words, description=words)
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = add("list", _list, "List what is registered: datasets, models, prompts, metrics.")
+    sub.add_argument("kind", nargs="?", help="only this kind")
+
+    sub = add("check", _check, "Read every file of a data set and say exactly what is wrong with which.")
+    sub.add_argument("dataset", help="registered name or folder:<path>")
+    sub.add_argument("--root", type=Path, help="where the official files are")
+
+    sub = add("fetch-model", _fetch_model, "Download an official checkpoint (resumes, checks the hash).")
+    sub.add_argument("model", help="vit_b, vit_l, vit_h or medsam")
+    sub.add_argument("--url", help="read from this mirror instead")
+
+    sub = add("run", _run, "Evaluate models on a data set: score table, CSV and overlays.")
+    _add_evaluation(sub)
+    sub.add_argument(
+        "--models", default="vit_t,ellipse", help="names or checkpoint files, separated by commas"
+    )
+    sub.add_argument("--prompts", default="box,point_center", help="modes, separated by commas")
+    sub.add_argument(
+        "--overlays", type=int, default=24, metavar="N", help="pictures of at most N images (default 24)"
+    )
+
+    sub = add("finetune", _finetune, "Tune SAM's mask decoder on a few images and evaluate before and after.")
+    _add_evaluation(sub)
+    sub.add_argument("--model", default="vit_t", help="base: name or checkpoint file")
+    sub.add_argument("--shots", type=int, default=10, help="training images (default 10)")
+    sub.add_argument("--prompts", default="box,point_center", help="modes, separated by commas")
+
+    train.add_arguments(add("pretrain", train.run, "Pretrain vit_t on synthetic scenes (resumes)."))
+    notebook.add_arguments(add("notebook", notebook.run, "Run a notebook template with checked parameters."))
+    return parser
+
+
+def _add_evaluation(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--dataset", required=True, help="registered name or folder:<path>")
+    sub.add_argument("--root", type=Path, help="where the official files are")
+    sub.add_argument("--split", help="train, val, test or all (default: the data set's own)")
+    sub.add_argument("--limit", type=int, help="at most so many images, evenly spaced")
+    sub.add_argument("--seed", type=int, default=0, help="base seed (default 0)")
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    sub.add_argument("--output", type=Path, required=True, help="folder of the results")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    from samstudy.datasets import DATASETS
+    from samstudy.metrics import METRICS
+    from samstudy.models import MODELS
+    from samstudy.prompts import PROMPTS
+
+    kinds = {
+        "datasets": [*DATASETS, "folder:<path>"],
+        "models": MODELS,
+        "prompts": PROMPTS,
+        "metrics": METRICS,
+    }
+    if parsed.kind and parsed.kind not in kinds:
+        raise unknown_name("kind", parsed.kind, kinds)
+    for kind in [parsed.kind] if parsed.kind else kinds:
+        _tell(f"{kind}: {' '.join(kinds[kind])}")
+    return DONE
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from samstudy.datasets import load_dataset
+
+    dataset = load_dataset(parsed.dataset, root=parsed.root)
+    table = dataset.check(progress=sys.stderr.isatty())
+    for key, value in table.attrs["summary"].items():
+        _tell(f"{key.replace('_', ' ')}: {_words(value)}")
+    for row in table.itertuples():
+        _tell(f"{row.level}: {row.file or row.image_id}: {row.problem}")
+    n_errors = int((table["level"] == "error").sum())
+    _tell(f"{n_errors} images cannot be used." if n_errors else "every image can be used.")
+    return INCOMPLETE if n_errors else DONE
+
+
+def _words(value: object) -> str:
+    return (
+        ", ".join(f"{k} {v}" for k, v in value.items()) or "none" if isinstance(value, dict) else str(value)
+    )
+
+
+def _fetch_model(parsed: argparse.Namespace) -> int:
+    from samstudy.official import fetch_model
+
+    _tell(f"{fetch_model(parsed.model, url=parsed.url)} is here and checked.")
+    return DONE
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from samstudy.runs import run_evaluation
+
+    return _report(run_evaluation(
+        parsed.dataset, _names(parsed.models), _names(parsed.prompts), parsed.output, root=parsed.root,
+        split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device, n_overlays=parsed.overlays,
+    ))  # fmt: skip
+
+
+def _finetune(parsed: argparse.Namespace) -> int:
+    from samstudy.runs import run_finetuning
+
+    return _report(run_finetuning(
+        parsed.dataset, parsed.model, parsed.shots, _names(parsed.prompts), parsed.output, root=parsed.root,
+        split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device,
+    ))  # fmt: skip
+
+
+def _report(run: object) -> int:
+    _tell(run.summary)
+    for line in run.problems:
+        _say(line)
+    return INCOMPLETE if run.problems else DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""One data set, evaluated or tuned into a folder: what the commands ``run`` and ``finetune`` do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from tqdm.auto import tqdm
+
+from samstudy.datasets import Dataset, load_dataset
+from samstudy.evaluate import evaluate
+from samstudy.figures import save_figure, standard_caption
+from samstudy.figures.image import draw_image
+from samstudy.models import Model, load_model
+from samstudy.paths import written_whole
+from samstudy.prompts import PROMPTS
+from samstudy.results import write_table
+from samstudy.statistics import headline, summarise
+from samstudy.tuning import Recipe, finetune, save_tuned
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a command leaves behind.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        The score table.
+    summary : str
+        For a person to read.
+    problems : list of str
+        A sentence per image or file that could not be used; empty when the run is complete.
+    """
+
+    table: pd.DataFrame
+    summary: str
+    problems: list[str] = field(default_factory=list)
+
+
+def run_evaluation(
+    dataset: str,
+    models: Sequence[str],
+    prompts: Sequence[str],
+    output: Path,
+    *,
+    root: Path | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    n_overlays: int = 24,
+) -> RunReport:
+    """Write ``scores.parquet``, ``scores.csv`` and ``overlays/<image>.png`` (and PDF) into a folder.
+
+    Parameters
+    ----------
+    dataset, models, prompts
+        Names, as in :func:`samstudy.evaluate`; ``root`` is where official files are.
+    output : pathlib.Path
+        Made where absent; whether it can be written is found out before anything is computed.
+    n_overlays : int
+        At most so many images are drawn, evenly spaced; 0 for none.
+
+    Raises
+    ------
+    StudyError
+        For bad names or an output folder that cannot be written: nothing has been computed.
+    """
+    for mode in prompts:
+        PROMPTS[mode]
+    source = load_dataset(dataset, root=root)
+    loaded = {model.name: model for model in (load_model(name, device) for name in models)}
+    _check_writable(output)
+    table = evaluate(source, list(loaded.values()), prompts, split=split, limit=limit, seed=seed)
+    _write_scores(table, output, source, seed)
+    problems = _problems(table)
+    n_drawn = _draw(source, table, loaded, output / "overlays", n_overlays, seed)
+    files = f"{output}: scores.parquet, scores.csv, overlays of {n_drawn} images"
+    return RunReport(table, f"{_summary(table)}\n{files}", problems)
+
+
+def run_finetuning(
+    dataset: str,
+    model: str,
+    shots: int,
+    prompts: Sequence[str],
+    output: Path,
+    *,
+    root: Path | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> RunReport:
+    """Write ``weights.safetensors`` (+ ``.json``), ``scores.parquet`` and ``scores.csv`` into a folder.
+
+    The base, the tuned model and the ellipse are evaluated on the same objects of ``split``, by default the
+    test split, which tuning never reads.
+
+    Raises
+    ------
+    StudyError
+        As :func:`run_evaluation`, and for too few training or validation images.
+    """
+    source = load_dataset(dataset, root=root)
+    base = load_model(model, device)
+    _check_writable(output)
+    tuned = finetune(base, source, shots=shots, seed=seed, recipe=Recipe(prompts=tuple(prompts)))
+    save_tuned(tuned, output / "weights.safetensors")
+    table = evaluate(source, [base, tuned, load_model("ellipse")], prompts, split or "test", limit, seed)
+    _write_scores(table, output, source, seed)
+    files = f"{output}: weights.safetensors, weights.json, scores.parquet, scores.csv"
+    return RunReport(table, f"{_summary(table)}\n{files}", _problems(table))
+
+
+def _check_writable(output: Path) -> None:
+    probe = output / ".samstudy-probe"
+    with written_whole(probe) as temporary:
+        temporary.write_text("", encoding="utf-8")
+    probe.unlink()
+
+
+def _write_scores(table: pd.DataFrame, output: Path, source: Dataset, seed: int) -> None:
+    write_table(table, output / "scores.parquet", {"split_sha": source.fingerprint(), "seed": seed})
+    with written_whole(output / "scores.csv") as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _problems(table: pd.DataFrame) -> list[str]:
+    failed = table[table["status"] == "error"].drop_duplicates(["image_id", "object_id", "error"])
+    return [
+        f"{row.image_id}{' ' + row.object_id if row.object_id else ''}: {row.error}"
+        for row in failed.itertuples()
+    ]
+
+
+def _summary(table: pd.DataFrame) -> str:
+    by = ["target", "model", "tuning", "shots", "prompt", "mask_choice"]
+    frame = summarise(headline(table), by=by, metric="dice")
+    shown = [*by, "n_objects", "n_images", "n_left_out", "mean", "ci_low", "ci_high"]
+    return "Dice, mean [95 % interval over groups], each prompt at its headline mask choice:\n" + frame[
+        shown
+    ].to_string(index=False, float_format="{:.3f}".format)
+
+
+def _draw(
+    source: Dataset, table: pd.DataFrame, models: dict[str, Model], folder: Path, most: int, seed: int
+) -> int:
+    scored = table.loc[table["status"].isin(["ok", "pred_empty"]), "image_id"].unique()
+    if most < 1 or not len(scored):
+        return 0
+    chosen = scored[:: max(1, -(-len(scored) // most))]
+    for image_id in tqdm(chosen, desc="overlays", unit="image"):
+        figure = draw_image(source, table, image_id, models, seed)
+        stem = "".join(c if c.isalnum() or c in "._-" else "_" for c in image_id).lstrip(".") or "image"
+        save_figure(
+            figure, stem, table=table, dataset=source, caption=standard_caption(source, table), folder=folder
+        )
+        plt.close(figure)
+    return len(chosen)

@@ -1,0 +1,175 @@
+"""The study's stages: what ``study.yaml`` asks of one data set, evaluated and kept as one table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from samstudy.datasets import Dataset, load_dataset
+from samstudy.errors import ModelError, StudyError
+from samstudy.evaluate import evaluate
+from samstudy.models import Model, SamModel, load_model
+from samstudy.paths import results_dir
+from samstudy.results import read_table, write_table
+from samstudy.study import load_study
+from samstudy.study import profile as load_profile
+from samstudy.tuning import Recipe, finetune, save_tuned
+
+STAGES = ("zero_shot", "fine_tune")
+
+
+def slug(dataset: str) -> str:
+    """File-name form of a data set: ``"folder:/data/My set"`` -> ``"folder_My_set"``."""
+    name = f"folder_{Path(dataset.split(':', 1)[1]).name}" if dataset.startswith("folder:") else dataset
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+
+
+def table_path(profile: str, dataset: str, stage: str) -> Path:
+    """Where the score table of a stage is kept."""
+    return results_dir(profile) / f"{slug(dataset)}.{stage}.parquet"
+
+
+def zero_shot(
+    dataset: str,
+    profile: str = "demo",
+    models: Sequence[str] | None = None,
+    prompts: Sequence[str] | None = None,
+    limit: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Evaluate the models as they are on the test split, and keep the table.
+
+    Parameters
+    ----------
+    dataset : str
+        Registered name or ``folder:<path>``.
+    profile : str
+        Of ``study.yaml``; gives what is not given here.
+    models, prompts : sequence of str, optional
+        Names. A published checkpoint that is not on this machine is left out with a warning, and the
+        table's metadata says so.
+    limit : int, optional
+        Most images.
+    seed : int, optional
+        Base seed of the prompts.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The score table, as in ``data/results/<profile>/<dataset>.zero_shot.parquet``.
+
+    Raises
+    ------
+    StudyError
+        For unknown names, or when none of the models is here.
+    """
+    plan = load_profile(profile)
+    source = load_dataset(dataset)
+    loaded, left_out = _present_models(models or plan.models, device)
+    seed = plan.seed if seed is None else seed
+    table = evaluate(
+        source, loaded, prompts or plan.prompts, limit=limit or plan.zero_shot.limit, seed=seed, device=device
+    )
+    write_table(table, table_path(profile, dataset, "zero_shot"), _config(source, seed, left_out=left_out))
+    return table
+
+
+def fine_tune(
+    dataset: str,
+    profile: str = "demo",
+    model: str | None = None,
+    shots: Sequence[int] | None = None,
+    prompts: Sequence[str] | None = None,
+    limit: int | None = None,
+    seeds: Sequence[int] | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Tune a model with a few images and evaluate it before and after on the same held-out objects.
+
+    Parameters are those of :func:`zero_shot`; ``shots`` are the numbers of training images, ``seeds`` the
+    repetitions (column ``fold``). The tuned weights are kept in ``data/results/<profile>/tuned`` with their
+    history, and are taken from there when everything they depend on is the same.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows with ``tuning == "none"`` and ``shots == 0`` (before), then those of each tuned model and, as it
+        stands beside every prompted score, of the ``ellipse``.
+    """
+    plan = load_profile(profile)
+    tuning, source = plan.fine_tuning, load_dataset(dataset)
+    prompts = tuple(prompts or tuning.prompts)
+    base = load_model(model or tuning.model, device)
+    recipe = Recipe(prompts=prompts)
+    tuned = [
+        _tuned(base, source, n, seed, recipe, profile, dataset)
+        for seed in (seeds or tuning.seeds)
+        for n in (shots or tuning.shots)
+    ]
+    table = evaluate(
+        source, [base, *tuned, load_model("ellipse")], prompts, limit=limit or tuning.limit, seed=plan.seed
+    )
+    write_table(
+        table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=asdict(recipe))
+    )
+    return table
+
+
+def read(profile: str = "demo", stage: str = "zero_shot") -> pd.DataFrame:
+    """Put together the tables of a stage over all data sets of a profile.
+
+    Raises
+    ------
+    StudyError
+        If the stage is unknown, or none of its tables has been made yet.
+    """
+    if stage not in STAGES:
+        raise StudyError(f"unknown stage {stage!r}; use one of {', '.join(STAGES)}.")
+    paths = [table_path(profile, name, stage) for name in load_profile(profile).datasets]
+    found = [read_table(path) for path in paths if path.is_file()]
+    if not found:
+        raise StudyError(f"no {stage} table of the profile {profile!r} has been made yet: run `make all`.")
+    return pd.concat(found, ignore_index=True)
+
+
+def _config(dataset: Dataset, seed: int, **more: object) -> dict:
+    return {"study_sha": load_study().sha256, "split_sha": dataset.fingerprint(), "seed": seed, **more}
+
+
+def _present_models(names: Sequence[str], device: str) -> tuple[list[Model], dict[str, str]]:
+    loaded, left_out = [], {}
+    for name in names:
+        try:
+            loaded.append(load_model(name, device))
+        except ModelError as error:
+            left_out[name] = str(error)
+            warnings.warn(f"left out: {error}", stacklevel=3)
+    if not any(model.uses_image for model in loaded):
+        reasons = " ".join(left_out.values()) or "only baselines were named."
+        raise StudyError(f"there is no SAM to evaluate: {reasons}")
+    return loaded, left_out
+
+
+def _tuned(
+    base: SamModel, source: Dataset, shots: int, seed: int, recipe: Recipe, profile: str, dataset: str
+) -> SamModel:
+    parts = [base.weights_sha, source.fingerprint(), shots, seed, asdict(recipe)]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    path = (
+        results_dir(profile)
+        / "tuned"
+        / f"{slug(dataset)}.{base.name}.decoder.{shots}shot.seed{seed}.{key}.safetensors"
+    )
+    if not path.is_file():
+        save_tuned(finetune(base, source, shots=shots, seed=seed, recipe=recipe), path)
+    return load_model(path, base.device.type)
