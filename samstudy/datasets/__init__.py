@@ -37,8 +37,8 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
     Raises
     ------
     StudyError
-        If the name is unknown (near misses are offered), the files are not there (where they were looked for, what
-        was expected and how to get them), or an option is unknown.
+        If the name is unknown (near misses are offered), the files are not there (where they were looked for,
+        what was expected and how to get them), or an option is unknown.
 
     Examples
     --------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -85,6 +85,8 @@ class Record:
         Axial slice of a volume.
     problem : str
         Why the record cannot be loaded, where that is known from the listing.
+    problem_file : pathlib.Path or None
+        The file that is to blame, where it is not the image.
     """
 
     image_id: str
@@ -94,6 +96,7 @@ class Record:
     masks: tuple[tuple[str | None, Path], ...] = ()
     index: int | None = None
     problem: str = ""
+    problem_file: Path | None = None
 
 
 @dataclass
@@ -240,9 +243,9 @@ class Dataset(ABC):
         Returns
         -------
         pandas.DataFrame
-            Columns ``image_id, file, problem, level``; level is ``error`` where the image cannot be used and ``note``
-            where it can. No rows where all is well. ``attrs["summary"]`` counts images, usable images, objects and
-            empty masks per target, image sizes (``HxW``), and images per split.
+            Columns ``image_id, file, problem, level``; level is ``error`` where the image cannot be used and
+            ``note`` where it can. No rows where all is well. ``attrs["summary"]`` counts images, usable
+            images, objects and empty masks per target, image sizes (``HxW``), and images per split.
         """
         rows: list[tuple[str, str, str, str]] = []
         sizes: Counter[str] = Counter()
@@ -272,7 +275,7 @@ class Dataset(ABC):
         return table
 
     def _file_of(self, error: DataError, record: Record) -> str:
-        file = error.file if isinstance(error, FileError) else record.image
+        file = error.file if isinstance(error, FileError) else record.problem_file or record.image
         return self._relative(file or next((path for _, path in record.masks), None))
 
     def _relative(self, file: Path | None) -> str:
@@ -289,8 +292,8 @@ def validate(record: Record, reading: Reading) -> None:
     Raises
     ------
     DataError
-        If the picture is not uint8 RGB or has no pixel, there is no label, a mask or the valid region is not boolean
-        or of another size, or the spacing is not positive. The sentence gives both sizes.
+        If the picture is not uint8 RGB or has no pixel, there is no label, a mask or the valid region is not
+        boolean or of another size, or the spacing is not positive. The sentence gives both sizes.
     """
     image = reading.image
     source = record.image or Path(record.image_id)
@@ -301,9 +304,9 @@ def validate(record: Record, reading: Reading) -> None:
     if not reading.labels:
         raise FileError(source, "has no mask: nothing to compare with.")
     size = image.shape[:2]
-    regions: Mapping[str, np.ndarray] = reading.labels | (
-        {"valid": reading.valid} if reading.valid is not None else {}
-    )
+    regions = dict(reading.labels)
+    if reading.valid is not None:
+        regions["the valid region"] = reading.valid
     for name, mask in regions.items():
         file = reading.sources.get(name, source)
         if mask.dtype != bool:
@@ -311,8 +314,8 @@ def validate(record: Record, reading: Reading) -> None:
         if mask.shape != size:
             raise FileError(
                 file,
-                f"is {mask.shape[1]}x{mask.shape[0]} pixels but its image {source.name} is {size[1]}x{size[0]} "
-                "(width x height); a mask must have the size of its image.",
+                f"is {mask.shape[1]}x{mask.shape[0]} pixels but its image {source.name} is "
+                f"{size[1]}x{size[0]} (width x height); a mask must have the size of its image.",
             )
     spacing = reading.spacing_mm
     if spacing is not None and not (np.isfinite(spacing).all() and min(spacing) > 0):

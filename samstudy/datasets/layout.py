@@ -1,6 +1,6 @@
 """Which mask files belong to which image, by their names alone; no file is opened.
 
-Under ``images/`` and ``masks/`` (any capitals; ``image``, ``mask`` and ``labels`` too), for an image ``a.png``:
+Under ``images/`` and ``masks/`` (any capitals; or ``image``, ``mask``, ``labels``), for an image ``a.png``:
 
 * ``masks/a.<any image suffix>``, or ``a_mask``, ``a_segmentation``, ``a_seg``, ``a_label``, ``a_gt``, ...:
   one file, whose codes tell the labels;
@@ -30,7 +30,7 @@ MASK_WORDS = frozenset(
 _SEPARATORS = "_-. "
 _SIDECARS = frozenset("splits.csv labels.json labels.csv readme.md readme.txt readme license licence".split())
 _RUBBISH = frozenset("thumbs.db desktop.ini __macosx".split())
-_INSTANCE = re.compile(r"^(.*\D)[_\-. ](\d+)$")
+_INSTANCE = re.compile(r"^(.+)[_\-. ](\d+)$")
 _ANONYMOUS = re.compile(r"^(\d+|[0-9a-f]{12,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$", re.IGNORECASE)
 
 
@@ -69,8 +69,8 @@ def scan(root: Path) -> Layout:
     Raises
     ------
     StudyError
-        If the folder, its ``images/`` or its ``masks/`` is missing, or there is no image: with what was looked for
-        and what was found instead.
+        If the folder, its ``images/`` or its ``masks/`` is missing, or there is no image: with what was
+        looked for and what was found instead.
     """
     image_dir, mask_dir = find_folders(root)
     ignored = [(path, "is not read: it is in neither images/ nor masks/") for path in _strays(root)]
@@ -99,7 +99,8 @@ def scan(root: Path) -> Layout:
             else:
                 masks[key].append((rest, path))
     entries = [_entry(key, paths, masks.get(key, [])) for key, paths in images.items()]
-    entries += [_orphan(path, {entry.stem for entry in entries}) for path in orphans]
+    taken = {entry.stem for entry in entries}
+    entries += [_orphan(path, taken) for path in orphans]
     return Layout(tuple(sorted(entries, key=lambda entry: entry.stem)), tuple(ignored))
 
 
@@ -124,8 +125,8 @@ def find_folders(root: Path) -> tuple[Path, Path]:
             name for name, path in zip(("images/", "masks/"), found, strict=True) if path is None
         )
         raise StudyError(
-            f"{root} has no {missing}; looked for images/ and masks/ with files of the same names, {_found(root)}. "
-            "Put the pictures in images/ and their masks, named like them, in masks/."
+            f"{root} has no {missing}; looked for images/ and masks/ with files of the same names, "
+            f"{_found(root)}. Put the pictures in images/ and their masks, named like them, in masks/."
         )
     return found[0], found[1]
 

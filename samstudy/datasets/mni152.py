@@ -1,19 +1,20 @@
 """ICBM-152: axial slices of the MRI template that nilearn ships, with its grey- and white-matter maps.
 
 The real image every machine has. It is the T1-weighted non-linear average of 152 adults (ICBM 2009a,
-symmetric: left and right are mirror images; 1 mm, 197 x 233 x 189 voxels), **skull-stripped**: outside the brain
-it is black, so the target ``brain`` is a sanity check (anything that finds the bright region passes), not a task;
-the tissues are the task. Being an average, it is smoother than any single scan and has no visible bias field.
+symmetric: left and right are mirror images; 1 mm, 197 x 233 x 189 voxels), **skull-stripped**: outside the
+brain it is black, so the target ``brain`` is a sanity check (anything that finds the bright region passes),
+not a task; the tissues are the task. Being an average, it is smoother than any single scan and has no visible
+bias field.
 
 * Picture: axial slice, anterior up, patient's right on the left (radiological), windowed over the volume by
   ``samstudy.images.display``; pixels of 1 mm x 1 mm by the header.
-* ``grey_matter``, ``white_matter``: voxels where that map is the larger of the two and above ``min_probability``.
-  There is no map of cerebrospinal fluid in the package, hence the minimum.
+* ``grey_matter``, ``white_matter``: voxels where that map is the larger of the two and above
+  ``min_probability``. There is no map of cerebrospinal fluid in the package, hence the minimum.
 * ``brain``: nilearn's own mask, the template above 0.2 of its maximum.
 
-Split: one brain, so training and test cannot be different people. They are blocks of slices apart from each other
-(MNI z in mm; 8 slices left out between blocks, 9 mm from the last slice of one to the first of the next):
-train -42..-23 and +42..+61, val -14..-5, test +4..+33. A group is a slab of 5 adjacent slices.
+Split: one brain, so training and test cannot be different people. They are blocks of slices apart from each
+other (MNI z in mm; 8 slices left out between blocks, 9 mm from the last slice of one to the first of the
+next): train -42..-23 and +42..+61, val -14..-5, test +4..+33. A group is a slab of 5 adjacent slices.
 
 Source: V. Fonov et al., "Unbiased nonlinear average age-appropriate brain templates from birth to adulthood",
 NeuroImage 47 (2009) S102; V. Fonov et al., "Unbiased average age-appropriate atlases for pediatric studies",
@@ -35,12 +36,10 @@ from samstudy.images.display import default_bounds, to_rgb
 from samstudy.images.volume import axial
 from samstudy.paths import splits_dir
 
-ORIGIN_Z_MM = -72
-
 
 @dataclass(frozen=True)
 class _Template:
-    """H x W x K stacks in display orientation: T1 and tissue probabilities in [0, 1], float32; brain, bool."""
+    """H x W x K stacks as displayed: T1 and tissue probabilities in [0, 1], float32; brain, bool."""
 
     t1: np.ndarray
     grey: np.ndarray
@@ -88,20 +87,21 @@ class MNI152(Dataset):
         title="ICBM-152 T1 template (2009a, symmetric non-linear average) as shipped with nilearn",
         modality="MRI T1 (average of 152 adults, skull-stripped)",
         targets=("brain", "grey_matter", "white_matter"),
-        licence="copyright Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill "
-        "University; free to use, copy, modify and distribute with that notice, as its distributors state; nilearn's "
-        "own page says 'unknown'",
+        licence="copyright Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, "
+        "McGill University; free to use, copy, modify and distribute with that notice, as its distributors "
+        "state; nilearn's own page says 'unknown'",
         citation="Fonov et al., NeuroImage 47 (2009) S102, doi 10.1016/S1053-8119(09)70884-5; "
         "Fonov et al., NeuroImage 54 (2011) 313-327, doi 10.1016/j.neuroimage.2010.07.033",
         how_to_get="nothing to do: it is inside the package nilearn",
         url="https://www.bic.mni.mcgill.ca/ServicesAtlases/ICBM152NLin2009",
         n_images=80,
         group_noun="slab of adjacent slices",
-        interval_note="One averaged brain: intervals are over slabs of 5 adjacent slices and describe this brain only, "
-        "not a population.",
+        interval_note="One averaged brain: intervals are over slabs of 5 adjacent slices and describe this "
+        "brain only, not a population.",
         spacing_known=True,
         nsd_tolerance=1.0,
-        display_note="axial, anterior up, patient's right on the left; 1 mm pixels; 0.5-99.5 percentile of the volume",
+        display_note="axial, anterior up, patient's right on the left; 1 mm pixels; 0.5-99.5 percentile of "
+        "the non-zero voxels",
     )
 
     def __init__(self, root: Path | None = None, min_probability: float = 0.5) -> None:

@@ -25,8 +25,8 @@ def read_splits(path: Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by image_id, in the file's order, with the str columns ``group_id`` (the image_id where the file
-        has none) and ``split``.
+        Indexed by image_id, in the file's order, with the str columns ``group_id`` (``""`` where the
+        file has none) and ``split``.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def read_splits(path: Path) -> pd.DataFrame:
             "(expected: image_id, group_id, split)."
         )
     if "group_id" not in table:
-        table["group_id"] = table["image_id"]
+        table["group_id"] = ""
     table = table[["image_id", "group_id", "split"]].apply(lambda column: column.str.strip())
     twice = table["image_id"][table["image_id"].duplicated()]
     if len(twice):
@@ -102,8 +102,9 @@ def refuse_leaks(table: Iterable[tuple[str, str, str]], source: str) -> None:
         image_before, split_before = first.setdefault(group_id, (image_id, split))
         if split_before != split:
             raise StudyError(
-                f"the group {group_id!r} is on both sides of the split in {source}: {image_before!r} is {split_before} "
-                f"and {image_id!r} is {split}. Put every image of a group on one side, or scores would be too good."
+                f"the group {group_id!r} is on both sides of the split in {source}: {image_before!r} is "
+                f"{split_before} and {image_id!r} is {split}. Put every image of a group on one side, or "
+                "scores would be too good."
             )
 
 

@@ -57,10 +57,10 @@ def read_image(path: Path, index: int | None = None, window: tuple[float, float]
     path : pathlib.Path
         PNG, JPEG, TIFF, BMP, GIF, NIfTI or DICOM, told by the suffix.
     index : int, optional
-        Axial slice of a NIfTI volume, counted from inferior; 0 when not given.
+        Axial slice of a NIfTI volume, counted from inferior; not needed where there is only one.
     window : tuple of float, optional
-        (level, width) to show values of more than 8 bits with; see ``samstudy.images.display`` for the default.
-        Has no effect on 8-bit files.
+        (level, width) to show values of more than 8 bits with, see ``samstudy.images.display`` for the
+        default. Has no effect on 8-bit pictures.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def read_image(path: Path, index: int | None = None, window: tuple[float, float]
             values, orientation = raster.picture_values(picture), picture.info["orientation"]
         elif kind == "nifti":
             stack = volume.read_nifti(path)
-            values, spacing = _slice(stack, index or 0, path), stack.spacing_mm
+            values, spacing = _slice(stack, index, path), stack.spacing_mm
             bounds = bounds or stack.bounds
         elif kind == "dicom":
             stored = volume.read_dicom(path)
@@ -107,7 +107,7 @@ def read_codes(path: Path, index: int | None = None) -> CodeMap:
     path : pathlib.Path
         Same formats as ``read_image``.
     index : int, optional
-        Axial slice of a NIfTI volume; 0 when not given.
+        Axial slice of a NIfTI volume; not needed where there is only one.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def read_codes(path: Path, index: int | None = None) -> CodeMap:
         if values.ndim == 3 and raster.is_lossy(path):
             values, full_scale = np.asarray(picture.convert("L")), 255
     elif kind == "nifti":
-        values = _slice(volume.read_nifti(path), index or 0, path)
+        values = _slice(volume.read_nifti(path), index, path)
     elif kind == "dicom":
         values = volume.read_dicom(path).values
     else:
@@ -163,8 +163,12 @@ def upright(image: ImageFile) -> np.ndarray:
     return np.ascontiguousarray(turn(image.rgb))
 
 
-def _slice(stack: volume.Volume, index: int, path: Path) -> np.ndarray:
+def _slice(stack: volume.Volume, index: int | None, path: Path) -> np.ndarray:
     count = stack.slices.shape[2]
+    if index is None:
+        if count > 1:
+            raise FileError(path, f"is a volume of {count} slices; image and mask must both be volumes.")
+        index = 0
     if not 0 <= index < count:
         raise FileError(path, f"has {count} axial slices; there is no slice {index}.")
     return stack.slices[..., index]

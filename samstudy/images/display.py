@@ -116,4 +116,5 @@ def to_rgb(values: np.ndarray, bounds: tuple[float, float] | None = None) -> tup
     if values.size and values.min() == values.max():
         notes.append("is shown with one single value: there is nothing to see in it")
     rgb = values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
-    return np.ascontiguousarray(rgb), notes
+    # a copy: Pillow hands out read-only arrays
+    return np.array(rgb, order="C"), notes

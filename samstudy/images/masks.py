@@ -4,13 +4,13 @@ The rule for one mask file, in order (``names`` are the codes named in ``labels.
 
 1. JPEG blurs codes: unless it holds one code, it is a binary mask cut at half of full scale.
 2. Greys of an anti-aliased or resized binary mask are cut at half of full scale, and it is said: more than
-   32 greys that do not simply count 1, 2, 3, ...; or three and more greys that only line the edges of full white
-   (no 3 x 3 square of them).
+   32 greys that do not simply count 1, 2, 3, ...; or three and more greys that only line the edges of full
+   white (no 3 x 3 square of them).
 3. More than 32 codes that count objects are instances: ``object#1``, ``object#2``, ...
 4. No code: the named labels, or ``mask``, all empty.
-5. One code: ``mask``, whatever the code (1, 255, ...), unless it is named or ``label_map`` is true.
-6. Several codes, or ``label_map``: ``label_<code>`` each; colours ``color_<rrggbb>``. Named codes take their names;
-   a code named ``None`` is left out.
+5. One code: ``mask``, whatever the code (1, 255, ...), unless there are names or ``label_map`` is true.
+6. Else each code is a label: its name, or ``label_<code>``, for colours ``color_<rrggbb>``. A code named
+   ``None`` is left out; a code without a name, where there are names, is said.
 """
 
 from __future__ import annotations
@@ -139,10 +139,14 @@ def labels_of(
     if not len(found):
         kept = [name for name in names.values() if name] or ["mask"]
         return {name: np.zeros(codes.shape, bool) for name in kept}, notes
-    if len(found) == 1 and not label_map and _key(found[0], code_map.colour) not in names:
+    if len(found) == 1 and not label_map and not names:
         return {"mask": codes != 0}, notes
     if len(found) > MANY_CODES and not names:
         return {f"object#{code}": codes == code for code in found}, notes
+    keys = [_key(code, code_map.colour) for code in found]
+    unnamed = [key for key in keys if key not in names] if names else []
+    if unnamed:
+        notes.append(f"holds the codes {', '.join(unnamed[:6])} that labels.json does not name")
     labels: dict[str, np.ndarray] = {}
     for code in found:
         name = names.get(_key(code, code_map.colour), _default_name(code, code_map.colour))

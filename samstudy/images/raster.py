@@ -1,7 +1,7 @@
 """PNG, JPEG, TIFF, BMP and GIF: as a picture, or as a map of label codes.
 
-Pixels are taken as they are stored: an EXIF orientation tag is not applied here, because masks rarely carry one
-and would no longer lie on their image. ``ImageFile.orientation`` keeps the tag for the caller.
+Pixels are taken as they are stored: an EXIF orientation tag is not applied here, because masks rarely carry
+one and would no longer lie on their image. ``ImageFile.orientation`` keeps the tag for the caller.
 """
 
 from __future__ import annotations
@@ -42,27 +42,30 @@ def open_raster(path: Path) -> tuple[Image.Image, list[str]]:
             image.info["orientation"] = image.getexif().get(_EXIF_ORIENTATION, 1)
             decoded = image.copy()
     except UnidentifiedImageError as error:
+        if suffix_of(path) in (".tif", ".tiff"):
+            return _open_numeric_tiff(path), []
         raise FileError(
-            path, "is not an image that can be read (its contents match no known format)."
+            path, "is not an image that can be read: its contents match no known format."
         ) from error
     except _UNREADABLE as error:
         raise FileError(path, f"cannot be read: {error}. It may be truncated; copy it again.") from error
     return decoded, [f"has {frames} frames; only the first is read"] if frames > 1 else []
 
 
-def size_hw(path: Path) -> tuple[int, int]:
-    """Height and width of a file by its header alone.
-
-    Raises
-    ------
-    FileError
-        If the header cannot be read.
-    """
+def _open_numeric_tiff(path: Path) -> Image.Image:
+    """Read the TIFF types that Pillow has no mode for (float64, uint64, ...), as float32."""
     try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except _UNREADABLE as error:
-        raise FileError(path, f"cannot be read: {error}.") from error
+        # on demand: few files need it
+        from skimage.io import imread
+
+        values = imread(path)
+    except (*_UNREADABLE, IndexError, KeyError) as error:
+        raise FileError(path, f"is not an image that can be read: {error}.") from error
+    if values.ndim != 2 or values.dtype.kind not in "uif":
+        raise FileError(path, f"holds a {values.dtype} array of {values.shape}; one 2-D picture is expected.")
+    image = Image.fromarray(values.astype(np.float32))
+    image.info["orientation"] = 1
+    return image
 
 
 def picture_values(image: Image.Image) -> np.ndarray:
@@ -91,8 +94,8 @@ def code_values(image: Image.Image) -> tuple[np.ndarray, int]:
 
     Palette files give their indices, unless the palette is grey and either not in the order of brightness
     (a two-colour GIF may store white as 0) or longer than a label map's: then the greys. Colours whose three
-    channels are equal are greys. Transparent pixels are background; where the colour is the same everywhere, the
-    alpha channel itself is the mask.
+    channels are equal are greys. Transparent pixels are background; where the colour is the same everywhere,
+    the alpha channel itself is the mask.
 
     Returns
     -------

@@ -1,11 +1,13 @@
 """NIfTI volumes as axial slices, and DICOM slices.
 
-Axial slices are cut after turning the volume to its closest canonical orientation and are shown as a radiologist
-sees them: anterior up, the patient's right on the left of the picture. Slice ``k`` counts from inferior.
+Axial slices are cut after turning the volume to its closest canonical orientation and are shown as a
+radiologist sees them: anterior up, the patient's right on the left of the picture. Slice ``k`` counts from
+inferior.
 """
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -97,8 +99,8 @@ def read_nifti(path: Path) -> Volume:
     Returns
     -------
     Volume
-        Values with the header's scale applied, dtype as stored (float64 is narrowed to float32). A 2-D file has
-        one slice.
+        Values with the header's scale applied, dtype as stored (float64 is narrowed to float32). A 2-D file
+        has one slice.
 
     Raises
     ------
@@ -206,9 +208,10 @@ def _dicom_spacing(header: pydicom.Dataset, path: Path) -> tuple[float, float] |
 
 
 def dicom_group(path: Path) -> str | None:
-    """Return the patient (else the study) a DICOM slice belongs to, by its header; None where it does not say.
+    """Return the patient (else the study) a DICOM slice belongs to, by its header, else None.
 
-    A placeholder such as ``ANONYMOUS`` is no patient. An unreadable file gives None: loading it tells why.
+    A placeholder such as ``ANONYMOUS`` is no patient. The id is hashed, ``patient_3f2a...``: no result table
+    carries it. An unreadable file gives None: loading it tells why.
     """
     try:
         header = pydicom.dcmread(
@@ -218,12 +221,17 @@ def dicom_group(path: Path) -> str | None:
         return None
     patient = str(header.get("PatientID") or "").strip()
     if patient.lower() not in _PLACEHOLDER_PATIENTS:
-        return patient
-    return str(header.get("StudyInstanceUID") or "") or None
+        return f"patient_{_digest(patient)}"
+    study = str(header.get("StudyInstanceUID") or "")
+    return f"study_{_digest(study)}" if study else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def same_grid(image: Path, mask: Path) -> str:
-    """Return a remark where a mask volume lies elsewhere in the world than its image; ``""`` where it does not."""
+    """Return a remark where a mask volume lies elsewhere in the world than its image, else ``""``."""
     offset = float(np.abs(read_nifti(image).affine - read_nifti(mask).affine).max())
     if offset <= 0.01:
         return ""
