@@ -1,0 +1,45 @@
+"""Every figure of the study: a table (or a data set and a table) goes in, a matplotlib Figure comes out.
+
+To add one: write a ``draw_*`` that takes a score table, register it in :data:`FIGURES`, and the contract tests
+draw it from every kind of table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, standard_caption, style
+from samstudy.figures.output import save_figure
+from samstudy.figures.overlays import draw_overlays, pick_objects
+from samstudy.figures.panel import draw_overlay
+from samstudy.figures.samples import draw_samples
+from samstudy.figures.scores import draw_mask_choice, draw_scores
+from samstudy.figures.skill import draw_skill
+from samstudy.figures.tuning import draw_before_after, draw_few_shot
+from samstudy.registry import Registry
+
+FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
+"""The figures drawn from a score table alone."""
+
+for _draw in (draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot):
+    FIGURES.register(_draw.__name__.removeprefix("draw_"))(_draw)
+
+__all__ = [
+    "DOUBLE_COLUMN_IN",
+    "FIGURES",
+    "SINGLE_COLUMN_IN",
+    "draw_before_after",
+    "draw_few_shot",
+    "draw_mask_choice",
+    "draw_overlay",
+    "draw_overlays",
+    "draw_samples",
+    "draw_scores",
+    "draw_skill",
+    "pick_objects",
+    "save_figure",
+    "standard_caption",
+    "style",
+]
