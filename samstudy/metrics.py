@@ -133,6 +133,11 @@ class Metric:
         return "higher" if self.unit == "fraction" else "lower"
 
     @property
+    def statistic(self) -> str:
+        """What describes many scores: the ``"mean"`` of fractions, the ``"median"`` of distances."""
+        return "mean" if self.unit == "fraction" else "median"
+
+    @property
     def worst(self) -> float:
         """Value where exactly one of the two masks is empty."""
         return 0.0 if self.unit == "fraction" else np.inf
