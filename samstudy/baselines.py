@@ -84,11 +84,10 @@ class EllipseModel:
         if not len(inside):
             return np.zeros(size_hw, bool)
         fraction = self.area_fraction.get(prompt.target, FALLBACK_AREA_FRACTION)
-        radius_px = math.sqrt(fraction * size_hw[0] * size_hw[1] / math.pi)
+        # The last pixel of a box belongs to it, so a disc of radius r spans r - 1/2 to each side of its centre.
+        reach_px = max(0.0, math.sqrt(fraction * size_hw[0] * size_hw[1] / math.pi) - 0.5)
         x, y = inside.mean(axis=0)
-        return inscribed_ellipse(
-            np.array([x - radius_px, y - radius_px, x + radius_px, y + radius_px]), size_hw
-        )
+        return inscribed_ellipse(np.array([x - reach_px, y - reach_px, x + reach_px, y + reach_px]), size_hw)
 
 
 def inscribed_ellipse(box_xyxy: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from samstudy.errors import StudyError
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 16
 _TIMEOUT_S = (10, 60)
 
 
