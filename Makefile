@@ -1,6 +1,6 @@
 # `make all` sets up an environment and builds every figure of the study; `make help` lists the rest.
 # A notebook is rebuilt when its template, the package, the grid, the split or the weights are newer than it,
-# when LIMIT changed, or when one of the files it wrote is missing.
+# when LIMIT changed, or when one of the files it wrote is missing or was overwritten.
 
 PROFILE := demo
 LIMIT :=
@@ -131,10 +131,13 @@ $(DATASETS:%=$(RESULTS)/%.fine_tune.parquet): $(RESULTS)/%.fine_tune.parquet: $(
 $(LIMIT_FILE): FORCE
 	@mkdir -p $(EXECUTED); echo "$(LIMIT)" | cmp -s - $@ || echo "$(LIMIT)" > $@
 
-# Executed notebooks that lost an output, or the list of their outputs, are run again whatever their age.
+# Executed notebooks are run again, whatever their age, when an output or the list of them is missing, or when an
+# output is newer: the notebook is written last, so another run has overwritten it.
 LOST := $(shell for notebook in $(EXECUTED)/*.ipynb; do \
     if [ -e "$$notebook.tables" ] && [ -e "$$notebook.outputs" ]; then \
-      while IFS= read -r path; do [ -e "$$path" ] || { echo "$$notebook"; break; }; done < "$$notebook.outputs"; \
+      while IFS= read -r path; do \
+        if [ ! -e "$$path" ] || [ "$$path" -nt "$$notebook" ]; then echo "$$notebook"; break; fi; \
+      done < "$$notebook.outputs"; \
     else echo "$$notebook"; fi; done)
 $(LOST): FORCE
 
