@@ -1,4 +1,4 @@
-"""Shared by the tests: a tiny SAM, a drawn data set, small folders, and the real samples where there are any."""
+"""Shared by the tests: a tiny SAM, a drawn data set, small folders, and real samples where there are any."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def drawn() -> DrawnDataset:
 
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Return ``make_folder(images, masks, name="set")``: writes arrays, PIL images or bytes under the given names."""
+    """Return ``make_folder(images, masks, name="set")``; contents are arrays, PIL images or bytes."""
 
     def make(images: Mapping[str, object], masks: Mapping[str, object], name: str = "set") -> Path:
         root = tmp_path / name

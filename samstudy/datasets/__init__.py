@@ -55,7 +55,7 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
     elif spec not in DATASETS and Path(str(spec)).is_dir():
         raise StudyError(f"unknown dataset {spec!r}; it is a folder: write 'folder:{spec}'.")
     elif path:
-        raise unknown_name("dataset", str(spec), [*DATASETS, "folder:<path>"])
+        raise unknown_name("dataset", str(spec), [*(set(DATASETS) - {"folder"}), "folder:<path>"])
     kind = DATASETS[name]
     known = [p for p in inspect.signature(kind).parameters if p != "root"]
     for option in options:

@@ -132,8 +132,11 @@ def find_folders(root: Path) -> tuple[Path, Path]:
 
 
 def _visible(folder: Path) -> list[Path]:
-    with os.scandir(folder) as items:
-        names = [i.name for i in items if not i.name.startswith(".") and i.name.casefold() not in _RUBBISH]
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise StudyError(f"the folder {folder} cannot be listed: {error.strerror or error}.") from error
+    names = [name for name in names if not name.startswith(".") and name.casefold() not in _RUBBISH]
     return [folder / name for name in sorted(names)]
 
 

@@ -76,9 +76,8 @@ def hashed_split(groups: Iterable[str]) -> dict[str, str]:
     """
     ranked = sorted(set(groups), key=lambda group: hashlib.sha256(group.encode()).hexdigest())
     n = len(ranked)
-    n_train = min(round(_SHARES[0] * n), n - 1)
     n_val = max(1, round(_SHARES[1] * n)) if n >= 3 else 0
-    n_train = min(max(n_train, 1 if n > 1 else 0), n - 1 - n_val)
+    n_train = max(0, min(round(_SHARES[0] * n), n - 1 - n_val))
     parts = ["train"] * n_train + ["val"] * n_val + ["test"] * (n - n_train - n_val)
     return dict(zip(ranked, parts, strict=True))
 
