@@ -70,7 +70,7 @@ def counts(scored: pd.DataFrame) -> Row:
     }
 
 
-def left_out(dropped: pd.DataFrame, metric: str, otherwise: str = "undefined") -> Row:
+def left_out(dropped: pd.DataFrame, metric: str, otherwise: str | pd.Series = "undefined") -> Row:
     """``n_left_out`` and, in ``left_out``, the reasons with their numbers.
 
     Parameters
@@ -79,8 +79,8 @@ def left_out(dropped: pd.DataFrame, metric: str, otherwise: str = "undefined") -
         Rows without a usable score.
     metric : str
         Column of the score.
-    otherwise : str
-        Reason of rows that have a score. Those that have none are error or ref_empty by their status, else
+    otherwise : str or pandas.Series of str
+        Reason of rows that have a score, for all or for each. Those that have none are error or ref_empty by their status, else
         undefined: both masks are empty where it counts.
     """
     reasons = dropped["status"].where(dropped["status"].isin(["error", "ref_empty"]), "undefined")

@@ -56,7 +56,7 @@ def estimate(rows: pd.DataFrame, metric: str = "dice", seed: int = 0, n_boot: in
     """
     needs(rows, [metric, "dataset", "group_id"])
     scored = rows[rows[metric].notna()]
-    return _estimate(scored[metric], group_codes(scored), metric, rng_for(seed, "bootstrap", metric), n_boot)
+    return _estimate(scored[metric], group_codes(scored), metric, seed, n_boot)
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:
@@ -122,8 +122,7 @@ def summarise(
         has_score = cell[metric].notna()
         scored = cell[has_score]
         refuse_pooling(scored, metric)
-        rng = rng_for(seed, "bootstrap", metric, *key.values())
-        found = _estimate(scored[metric], group_codes(scored), metric, rng, n_boot)
+        found = _estimate(scored[metric], group_codes(scored), metric, seed, n_boot)
         rows.append(
             key
             | {"metric": metric, "unit": _unit(scored, metric)}
@@ -186,8 +185,7 @@ def skill(
         refuse_pooling(scored, "dice")
         values = scored[["dice", "baseline"]].to_numpy(np.float64)
         means = values.mean(axis=0) if len(values) else np.full(2, np.nan)
-        rng = rng_for(seed, "skill", *key.values())
-        low, high, note = mean_interval(values, group_codes(scored), rng, n_boot, _skill_of)
+        low, high, note = mean_interval(values, group_codes(scored), _rng(seed), n_boot, _skill_of)
         rows.append(
             key
             | {"metric": "dice"}
@@ -225,7 +223,7 @@ def paired_gain(
     -------
     pandas.DataFrame
         One row per cell: ``by``; ``metric``; ``unit``; counts as in :func:`summarise` (``left_out`` may name
-        unpaired); ``before``, ``after`` and ``gain`` (means; for distances medians, the gain being the median
+        unpaired and both_infinite); ``before``, ``after`` and ``gain`` (means; for distances medians, the gain being the median
         difference) with ``ci_low ci_high``; ``n_better``, the scores that improved; ``p_wilcoxon`` of the
         two-sided signed-rank test on one mean (median) difference per group, NaN with fewer than
         :data:`samstudy.bootstrap.MIN_GROUPS` groups; ``statistic``; ``note``.
@@ -243,19 +241,19 @@ def paired_gain(
         raise StudyError("before and after share no scored object; score both on the same held-out images.")
     with np.errstate(invalid="ignore"):  # two infinite distances have no difference: left out, counted
         pairs["gain"] = pairs[metric] - pairs["before"]
+    pairs["unpairable"] = np.where(pairs["before"].isna(), "unpaired", "both_infinite")
     rows = []
     for key, cell in cells(pairs, by):
         has_score = cell["gain"].notna()
         scored = cell[has_score]
         refuse_pooling(scored, metric)
         codes = group_codes(scored)
-        rng = rng_for(seed, "gain", metric, *key.values())
-        found = _estimate(scored["gain"], codes, metric, rng, n_boot)
+        found = _estimate(scored["gain"], codes, metric, seed, n_boot)
         rows.append(
             key
             | {"metric": metric, "unit": _unit(scored, metric)}
             | counts(scored)
-            | left_out(cell[~has_score], metric, "unpaired")
+            | left_out(cell[~has_score], metric, cell.loc[~has_score, "unpairable"])
             | {"before": _centre(scored["before"], metric), "after": _centre(scored[metric], metric)}
             | {"gain": found.value, "ci_low": found.low, "ci_high": found.high}
             | {"n_better": int((sign * scored["gain"] > 0).sum())}
@@ -265,11 +263,14 @@ def paired_gain(
     return pd.DataFrame(rows)
 
 
-def _estimate(
-    scores: pd.Series, codes: np.ndarray, metric: str, rng: np.random.Generator, n_boot: int
-) -> Estimate:
+def _rng(seed: int) -> np.random.Generator:
+    """The same draws for every cell: a figure and a table of the same rows show the same interval."""
+    return rng_for(seed, "bootstrap")
+
+
+def _estimate(scores: pd.Series, codes: np.ndarray, metric: str, seed: int, n_boot: int) -> Estimate:
     interval: Callable = {"mean": mean_interval, "median": median_interval}[METRICS[metric].statistic]
-    low, high, note = interval(scores.to_numpy(np.float64), codes, rng, n_boot)
+    low, high, note = interval(scores.to_numpy(np.float64), codes, _rng(seed), n_boot)
     return Estimate(_centre(scores, metric), low, high, METRICS[metric].statistic, note)
 
 

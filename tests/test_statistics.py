@@ -105,13 +105,19 @@ def test_different_things_are_not_pooled(column, metric, other):
     assert len(summarise(table, by=["target", column], metric=metric)) == 2
 
 
-def test_estimate_is_the_summary_of_one_cell():
+@pytest.mark.parametrize("metric", ["dice", "hd95"])
+def test_estimate_is_the_summary_of_one_cell(metric):
     table = drawn()
-    found = estimate(table)
-    assert found.value == pytest.approx(table["dice"].mean())
-    assert found.low < found.value < found.high
-    assert estimate(table, "hd95").statistic == "median"
-    assert math.isnan(estimate(table.assign(dice=np.nan)).value)
+    found, summary = estimate(table, metric), summarise(table, metric=metric).iloc[0]
+    assert found.statistic == summary["statistic"]
+    assert found.value == summary[found.statistic]
+    assert (found.low, found.high) == (summary["ci_low"], summary["ci_high"])
+
+
+def test_estimate_of_nothing_is_nan():
+    found = estimate(drawn().assign(dice=np.nan))
+    assert np.isnan(found[:3]).all()
+    assert found.note == "no interval: 0 group(s), fewer than 5"
 
 
 def test_bad_input_is_a_sentence():
@@ -208,6 +214,11 @@ def test_gain_pairs_by_object_not_by_position():
     assert [found["gain"], found["ci_low"], found["ci_high"]] == pytest.approx([0.05] * 3)
 
 
+def test_gain_counts_what_has_no_partner():
+    (found,) = paired_gain(drawn(0).iloc[3:], drawn(0)).to_dict("records")
+    assert (found["n_scores"], found["n_left_out"], found["left_out"]) == (33, 3, "3 unpaired")
+
+
 def test_gain_pools_folds_and_counts_objects_once():
     before = drawn(0)
     after = pd.concat([drawn(3, shots=5, fold=0), drawn(4, shots=5, fold=1)])
@@ -220,7 +231,7 @@ def test_gain_of_a_distance_is_a_median_difference():
     before.loc[:1, "hd95"] = np.inf
     after.loc[0, "hd95"] = np.inf
     (found,) = paired_gain(before, after, metric="hd95").to_dict("records")
-    assert (found["n_left_out"], found["left_out"]) == (1, "1 unpaired")
+    assert (found["n_left_out"], found["left_out"]) == (1, "1 both_infinite")
     assert found["n_scores"] == 35
     assert found["gain"] == pytest.approx(np.median((after["hd95"] - before["hd95"]).drop(0)))
     assert np.isfinite(found["p_wilcoxon"])
