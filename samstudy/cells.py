@@ -80,8 +80,8 @@ def left_out(dropped: pd.DataFrame, metric: str, otherwise: str | pd.Series = "u
     metric : str
         Column of the score.
     otherwise : str or pandas.Series of str
-        Reason of rows that have a score, for all or for each. Those that have none are error or ref_empty by their status, else
-        undefined: both masks are empty where it counts.
+        Reason of rows that have a score, for all or for each. Those that have none are error or ref_empty by
+        their status, else undefined: both masks are empty where it counts.
     """
     reasons = dropped["status"].where(dropped["status"].isin(["error", "ref_empty"]), "undefined")
     reasons = reasons.where(dropped[metric].isna(), otherwise)
