@@ -1,8 +1,8 @@
 """Intervals by resampling whole groups, vectorised: the part of the statistics that knows no tables.
 
-``scipy.stats.bootstrap`` resamples single observations; the objects of one patient are not independent, so here
-groups are drawn with replacement and bring all their objects (Davison & Hinkley 1997, section 3.8, the
-first-stage-only scheme).
+``scipy.stats.bootstrap`` resamples single observations; the objects of one patient are not independent, so
+here groups are drawn with replacement and bring all their objects (Davison & Hinkley 1997, hierarchical data:
+only the first stage is resampled).
 """
 
 from __future__ import annotations

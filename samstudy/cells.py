@@ -1,4 +1,4 @@
-"""A cell of the study's grid: its rows, what it stands on, what was left out, and what must not be mixed in it."""
+"""A cell of the study's grid: its rows, what it stands on, what was left out, what must not be mixed in it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def refuse_pooling(scored: pd.DataFrame, metric: str) -> None:
 
 
 def counts(scored: pd.DataFrame) -> Row:
-    """``n_objects n_images n_groups``, distinct ones, and ``n_scores``, rows (more where folds are pooled)."""
+    """``n_objects n_images n_groups``, distinct ones, and ``n_scores``, rows (more with pooled folds)."""
     return {
         "n_objects": len(scored.drop_duplicates(OBJECT)),
         "n_images": len(scored.drop_duplicates(["dataset", "image_id"])),

@@ -1,8 +1,8 @@
 """From the score table to the numbers of the study: score table in, DataFrame of aggregates out.
 
 Intervals are 95 % intervals over groups (:mod:`samstudy.bootstrap`). Fractions (Dice, IoU, NSD, clDice) are
-described by their mean, distances by their median, because an empty prediction has an infinite distance and is
-part of the result. Nothing is dropped silently: every row says how many objects, images and groups it
+described by their mean, distances by their median, because an empty prediction has an infinite distance and
+is part of the result. Nothing is dropped silently: every row says how many objects, images and groups it
 stands on, and how many scores were left out and why.
 """
 
@@ -224,8 +224,8 @@ def paired_gain(
     pandas.DataFrame
         One row per cell: ``by``; ``metric``; ``unit``; counts as in :func:`summarise` (``left_out`` may name
         unpaired and both_infinite); ``before``, ``after`` and ``gain`` (means; for distances medians, the
-        gain being the median difference) with ``ci_low ci_high``; ``n_better``, the scores that improved; ``p_wilcoxon`` of the
-        two-sided signed-rank test on one mean (median) difference per group, NaN with fewer than
+        gain being the median difference) with ``ci_low ci_high``; ``n_better``, the scores that improved;
+        ``p_wilcoxon`` of the two-sided signed-rank test on one mean (median) difference per group, NaN with fewer than
         :data:`samstudy.bootstrap.MIN_GROUPS` groups; ``statistic``; ``note``.
 
     Raises
