@@ -84,9 +84,13 @@ clean:
 # Only read where it is needed: before `make env` there may be nothing to read study.yaml with.
 ifneq ($(filter-out all env install test lint clean help,$(or $(MAKECMDGOALS),all)),)
 
-DATASETS := $(shell "$(PY)" -c 'import sys; from samstudy.study import main; sys.exit(main())' datasets $(PROFILE))
-ifeq ($(DATASETS),)
-$(error nothing to build for the profile $(PROFILE))
+DATASETS := $(shell "$(PY)" -c 'import yaml; print(*yaml.safe_load(open("study.yaml"))["profiles"]["$(PROFILE)"]["datasets"])' \
+    2>/dev/null)
+SPLITS := $(DATASETS:%=data/splits/%.csv)
+ifneq ($(wildcard $(SPLITS)),$(or $(SPLITS),none))
+# The package takes seconds to import and says what is wrong in a sentence.
+$(shell "$(PY)" -c 'import sys; from samstudy.study import main; sys.exit(main())' datasets $(PROFILE) >&2)
+$(error nothing can be built for PROFILE=$(PROFILE))
 endif
 
 PACKAGE := $(filter-out samstudy/pretrain/%,$(wildcard samstudy/*.py samstudy/*/*.py samstudy/*.mplstyle))

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from samstudy.errors import StudyError, unknown_name
-from samstudy.paths import project_root, splits_dir
+from samstudy.paths import project_root
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def check_names(chosen: Profile, kinds: Iterable[str] = ("dataset", "model", "pr
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Tell make about a profile: ``datasets demo`` prints the names of its data sets on one line.
+    """Look a profile up for make: ``datasets demo`` prints the names of its data sets on one line.
 
     Returns
     -------
@@ -190,9 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
         if len(arguments) != 2 or arguments[0] != "datasets":
             raise StudyError("expected the words: datasets PROFILE.")
         chosen = _choose(load_study(), arguments[1])
-        # Every registered data set has a committed split: looking there spares make seconds of imports.
-        if not all((splits_dir() / f"{name}.csv").is_file() for name in chosen.datasets):
-            check_names(chosen, kinds=("dataset",))
+        check_names(chosen, kinds=("dataset",))
     except StudyError as error:
         sys.stderr.write(f"{error}\n")
         return 1
