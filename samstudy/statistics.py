@@ -225,8 +225,8 @@ def paired_gain(
         One row per cell: ``by``; ``metric``; ``unit``; counts as in :func:`summarise` (``left_out`` may name
         unpaired and both_infinite); ``before``, ``after`` and ``gain`` (means; for distances medians, the
         gain being the median difference) with ``ci_low ci_high``; ``n_better``, the scores that improved;
-        ``p_wilcoxon`` of the two-sided signed-rank test on one mean (median) difference per group, NaN with fewer than
-        :data:`samstudy.bootstrap.MIN_GROUPS` groups; ``statistic``; ``note``.
+        ``p_wilcoxon`` of the two-sided signed-rank test on one mean (median) difference per group, NaN with
+        fewer than :data:`samstudy.bootstrap.MIN_GROUPS` groups; ``statistic``; ``note``.
 
     Raises
     ------
