@@ -1,4 +1,4 @@
-"""A cell of the grid of the study: its rows, what it stands on, what was left out, what is never mixed in it."""
+"""A cell of the study grid: its rows, what it stands on, what was left out, what is never mixed in it."""
 
 from __future__ import annotations
 
