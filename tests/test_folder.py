@@ -112,13 +112,17 @@ def test_broken_files_do_not_stop_the_others(make_folder, disc):
 @pytest.mark.parametrize(
     ("images", "masks", "sentence"),
     [
-        ({"a.png": GREY, "a.jpg": GREY}, {"a.png": GREY}, r"two images are named 'a': a\.jpg and a\.png"),
+        (
+            {"a.png": GREY, "a.jpg": GREY},
+            {"a.png": GREY},
+            r"images/a\.png and a\.jpg have one name 'a'; rename one",
+        ),
         (
             {"a.png": GREY},
             {"a.png": GREY, "a_mask.png": GREY},
-            "two files claim the whole mask of the image 'a'",
+            r"masks/a_mask\.png and a\.png both claim the whole mask of the image 'a'",
         ),
-        ({"a.png": GREY}, {"a_x 1.png": GREY, "a_x_1.png": GREY}, "two files claim the label 'x#1'"),
+        ({"a.png": GREY}, {"a_x 1.png": GREY, "a_x_1.png": GREY}, "both claim the label 'x#1'"),
     ],
 )
 def test_ambiguous_names_are_refused_for_that_image(make_folder, images, masks, sentence):
@@ -173,12 +177,12 @@ def test_wrong_layout_says_what_was_looked_for_and_found(tmp_path):
 def test_a_label_map_with_one_label_left_is_still_a_label_map(make_folder):
     codes = np.zeros((40, 60), np.uint8)
     codes[:10], codes[20:30] = 1, 2
-    only = (codes == 1).astype(np.uint8)
-    dataset = load_dataset(
-        f"folder:{make_folder({'a.png': GREY, 'b.png': GREY}, {'a.png': codes, 'b.png': only})}"
-    )
+    only, binary = (codes == 1).astype(np.uint8), (codes == 1).astype(np.uint8) * 255
+    images = dict.fromkeys(("a.png", "b.png", "c.png"), GREY)
+    dataset = load_dataset(f"folder:{make_folder(images, {'a.png': codes, 'b.png': only, 'c.png': binary})}")
     assert pixels(dataset.load("a")) == {"label_1": 600, "label_2": 600}
     assert pixels(dataset.load("b")) == {"label_1": 600}
+    assert pixels(dataset.load("c")) == {"mask": 600}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +230,7 @@ def test_split_table_is_read_and_leaks_refused(make_folder, disc):
     dataset = load_dataset(f"folder:{root}")
     assert (dataset.default_split, dataset.ids(), dataset.ids("train")) == ("test", ["c", "gone"], ["a", "b"])
     checked = dataset.check(progress=False)
-    assert problems(checked) == {"splits.csv": "splits.csv names 'gone', but there is no such image."}
+    assert problems(checked) == {"splits.csv": "names 'gone', but there is no such image."}
     assert problems(checked, "note") == {"images/d.png": "is not in splits.csv: left out"}
     table.write_text("image_id,group_id,split\na,p1,train\nb,p1,test\n")
     with pytest.raises(StudyError, match=r"group 'p1' is on both sides .* 'a' is train and 'b' is test"):
@@ -257,7 +261,7 @@ def test_volumes_give_a_sample_for_each_labelled_slice(tmp_path):
     assert pixels(dataset.load("case.1_z001")) == {"label_1": 6}
     assert (dataset.info.group_noun, dataset.info.distance_unit) == ("volume", "mm")
     found = problems(dataset.check(progress=False))
-    assert found["masks/empty.nii.gz"].endswith("has no labelled voxel: nothing to score.")
+    assert found["masks/empty.nii.gz"] == "has no labelled voxel: nothing to score."
     assert "has 8x6x3 voxels but its image short.nii.gz has 8x6x5" in found["masks/short.nii.gz"]
 
 

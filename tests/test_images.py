@@ -276,7 +276,7 @@ def test_label_maps_give_one_label_for_each_code(tmp_path):
     assert names_of(tmp_path, codes)[0] == {"label_1": 10, "label_2": 10, "label_3": 10}
     spread = np.kron(np.array([[0, 64], [128, 255]], np.uint8), np.ones((6, 6), np.uint8))
     assert names_of(tmp_path, spread)[0] == {"label_64": 36, "label_128": 36, "label_255": 36}
-    assert names_of(tmp_path, (codes == 2) * np.uint8(2), label_map=True)[0] == {"label_2": 10}
+    assert names_of(tmp_path, (codes == 2) * np.uint8(2), map_codes={1, 2})[0] == {"label_2": 10}
 
 
 def test_names_rename_drop_and_report_codes(tmp_path):
@@ -315,6 +315,31 @@ def test_colour_codes(tmp_path, disc):
     many = np.arange(40 * 60 * 3, dtype=np.uint32).reshape(40, 60, 3).astype(np.uint8)
     with pytest.raises(ValueError, match="colours; save the mask as a palette"):
         names_of(tmp_path, many)
+
+
+def test_blended_edges_of_colours_are_cleaned_and_said(tmp_path, disc):
+    red = np.zeros((160, 240, 3), np.uint8)
+    red[..., 0] = np.kron(disc, np.ones((4, 4), np.uint8))
+    red[-20:] = (0, 0, 255)
+    smooth = Image.fromarray(red).resize((61, 41), Image.Resampling.BICUBIC)
+    sizes, notes = names_of(tmp_path, smooth)
+    assert list(sizes) == ["color_0000ff", "color_ff0000"]
+    assert sizes["color_ff0000"] == pytest.approx(330, abs=15)
+    assert "blended edge colours" in notes[0]
+
+
+def test_colours_without_black_are_said(tmp_path, disc):
+    colours = np.full((*disc.shape, 3), (255, 255, 0), np.uint8)
+    colours[disc > 0] = (255, 0, 0)
+    sizes, notes = names_of(tmp_path, colours)
+    assert len(sizes) == 2
+    assert "no black background" in notes[0]
+
+
+def test_jpeg_mask_in_one_pure_colour(tmp_path, disc):
+    red = np.zeros((*disc.shape, 3), np.uint8)
+    red[..., 0] = disc
+    assert names_of(tmp_path, red, "m.jpg")[0]["mask"] == pytest.approx(317, abs=15)
 
 
 def test_jpeg_mask_is_cut_at_half(tmp_path, disc):

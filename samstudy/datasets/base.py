@@ -84,7 +84,8 @@ class Record:
     index : int or None
         Axial slice of a volume.
     problem : str
-        Why the record cannot be loaded, where that is known from the listing.
+        Why the record cannot be loaded, where that is known from the listing: the rest of a sentence that
+        starts with the file.
     problem_file : pathlib.Path or None
         The file that is to blame, where it is not the image.
     """
@@ -219,7 +220,7 @@ class Dataset(ABC):
 
     def _load(self, record: Record) -> tuple[Sample, Reading]:
         if record.problem:
-            raise DataError(record.problem)
+            raise FileError(record.problem_file or record.image or Path(record.image_id), record.problem)
         reading = self._read(record)
         validate(record, reading)
         labels = {name: np.ascontiguousarray(mask) for name, mask in reading.labels.items()}
@@ -243,9 +244,10 @@ class Dataset(ABC):
         Returns
         -------
         pandas.DataFrame
-            Columns ``image_id, file, problem, level``; level is ``error`` where the image cannot be used and
-            ``note`` where it can. No rows where all is well. ``attrs["summary"]`` counts images, usable
-            images, objects and empty masks per target, image sizes (``HxW``), and images per split.
+            Columns ``image_id, file, problem, level``; file and problem together are a sentence; level is
+            ``error`` where the image cannot be used and ``note`` where it can. No rows where all is well.
+            ``attrs["summary"]`` counts images, usable images, objects and empty masks per target, image sizes
+            (``HxW``), and images per split.
         """
         rows: list[tuple[str, str, str, str]] = []
         sizes: Counter[str] = Counter()
@@ -256,7 +258,10 @@ class Dataset(ABC):
             try:
                 sample, reading = self._load(record)
             except DataError as error:
-                rows.append((record.image_id, self._file_of(error, record), str(error), "error"))
+                file, text = (
+                    (error.file, error.reason) if isinstance(error, FileError) else (record.image, str(error))
+                )
+                rows.append((record.image_id, self._relative(file), text, "error"))
                 continue
             rows += [(record.image_id, self._relative(file), text, "note") for file, text in reading.notes]
             sizes["x".join(map(str, sample.size_hw))] += 1
@@ -273,10 +278,6 @@ class Dataset(ABC):
             "splits": {part: len(self.ids(part)) for part in PARTS},
         }
         return table
-
-    def _file_of(self, error: DataError, record: Record) -> str:
-        file = error.file if isinstance(error, FileError) else record.problem_file or record.image
-        return self._relative(file or next((path for _, path in record.masks), None))
 
     def _relative(self, file: Path | None) -> str:
         if file is None:

@@ -14,7 +14,7 @@ _HEAD = """# Data
 
 Made by `samstudy.datasets.catalogue.write_catalogue` from what is registered; do not edit by hand.
 
-- `splits/` holds the committed splits, `<dataset>.csv` with `image_id, group_id, split`: read, never drawn at run time.
+- `splits/` holds the committed splits, `<dataset>.csv` with `image_id, group_id, split`; never drawn at run time.
 - `raw/`, `cache/` and `results/` are not committed: inputs, embeddings, score tables.
 - `samstudy check <dataset>` reads every file of a data set and says what is wrong with which.
 

@@ -27,6 +27,7 @@ from samstudy.datasets.listing import list_records, stem_of_slice, with_groups
 from samstudy.datasets.splits import hashed_split, read_splits
 from samstudy.errors import StudyError
 from samstudy.images import FileError, ImageFile, kind_of, labels_of, read_codes, read_image, shown, upright
+from samstudy.images.masks import distinct
 from samstudy.images.volume import read_nifti, same_grid
 
 _SNIFFED_MASKS = 32
@@ -98,21 +99,21 @@ class FolderDataset(Dataset):
             kept.append(replace(record, group_id=group, split=rows.split[key]))
         for image_id in rows.index.difference(used, sort=False):
             row = rows.loc[image_id]
-            problem = f"splits.csv names {image_id!r}, but there is no such image."
+            problem = f"names {image_id!r}, but there is no such image."
             kept.append(
                 Record(image_id, row.group_id or image_id, row.split, problem=problem, problem_file=table)
             )
         return kept, "splits.csv"
 
     @cached_property
-    def _label_maps(self) -> bool:
-        """Whether mask files hold label maps: any of 32 evenly spaced ones has several codes.
+    def _map_codes(self) -> frozenset[int]:
+        """Codes of the label maps among 32 evenly spaced mask files.
 
-        Decides what a file with one single code is: a label map with one label left in it, or a binary mask.
+        They decide what a file of one single code is: a label map with one label left, or a binary mask.
         """
         files = sorted({path for r in self._records.values() for label, path in r.masks if label is None})
         chosen = np.unique(np.linspace(0, max(len(files) - 1, 0), _SNIFFED_MASKS).astype(int))
-        return any(_has_several_codes(path) for i in chosen for path in files[i : i + 1])
+        return frozenset().union(*(_codes_of_map(path) for i in chosen for path in files[i : i + 1]))
 
     def _read(self, record: Record) -> Reading:
         picture = read_image(record.image, record.index, self._window)
@@ -138,7 +139,7 @@ class FolderDataset(Dataset):
         codes = read_codes(path, index)
         try:
             if label is None:
-                return labels_of(codes, self._names, self._label_maps)
+                return labels_of(codes, self._names, self._map_codes)
             found, notes = labels_of(codes)
         except ValueError as error:
             raise FileError(path, f"{error}.") from error
@@ -182,15 +183,18 @@ def _describe(
     )
 
 
-def _has_several_codes(path: Path) -> bool:
+def _codes_of_map(path: Path) -> set[int]:
+    """Return the codes of a label map; none for a binary mask, or a file that cannot be read."""
     try:
         if kind_of(path) == "nifti":
-            return len(np.unique(np.nan_to_num(read_nifti(path).slices))) > 2
-        codes = read_codes(path)
-        return len(labels_of(codes)[0]) > 1
+            values = np.unique(np.nan_to_num(read_nifti(path).slices))
+            found = set(np.rint(values).astype(int).tolist()) - {0}
+        else:
+            code_map = read_codes(path)
+            found = set(distinct(code_map.codes).tolist()) if len(labels_of(code_map)[0]) > 1 else set()
     except ValueError:
-        # the file's own error is told when it is loaded
-        return False
+        return set()
+    return found if len(found) > 1 else set()
 
 
 def _oriented(picture: ImageFile, mask_hw: tuple[int, int]) -> tuple[np.ndarray, str]:

@@ -13,14 +13,13 @@ Where several images fit (``a`` and ``a_1`` for ``a_1_liver``), the longest name
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from samstudy.errors import StudyError
-from samstudy.images import IMAGE_SUFFIXES, kind_of, shown, stem_of
+from samstudy.images import IMAGE_SUFFIXES, kind_of, stem_of
 
 IMAGE_FOLDERS = ("images", "image")
 MASK_FOLDERS = ("masks", "mask", "labels")
@@ -46,13 +45,16 @@ class Entry:
     masks : tuple of (str or None, pathlib.Path)
         Label, None where the file's codes tell it.
     problem : str
-        ``""`` where image and masks are complete.
+        The rest of a sentence that starts with ``problem_file``; ``""`` where image and masks are complete.
+    problem_file : pathlib.Path or None
+        The file that is to blame.
     """
 
     stem: str
     image: Path | None
     masks: tuple[tuple[str | None, Path], ...]
     problem: str = ""
+    problem_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,11 @@ def find_folders(root: Path) -> tuple[Path, Path]:
 
 def _visible(folder: Path) -> list[Path]:
     try:
-        names = os.listdir(folder)
+        paths = list(folder.iterdir())
     except OSError as error:
         raise StudyError(f"the folder {folder} cannot be listed: {error.strerror or error}.") from error
-    names = [name for name in names if not name.startswith(".") and name.casefold() not in _RUBBISH]
-    return [folder / name for name in sorted(names)]
+    kept = [p for p in paths if not p.name.startswith(".") and p.name.casefold() not in _RUBBISH]
+    return sorted(kept, key=lambda path: path.name)
 
 
 def _strays(root: Path) -> list[Path]:
@@ -196,25 +198,24 @@ def _take_subfolder(
 
 def _entry(key: str, paths: list[Path], masks: list[tuple[str, Path]]) -> Entry:
     stem = stem_of(paths[0])
+
+    def refused(path: Path, problem: str) -> Entry:
+        return Entry(stem, paths[0], (), problem, path)
+
     if len(paths) > 1:
-        names = " and ".join(path.name for path in paths)
-        return Entry(stem, paths[0], (), f"two images are named {stem!r}: {names}. Rename one, and its mask.")
+        return refused(paths[1], f"and {paths[0].name} have one name {stem!r}; rename one, and its mask.")
     if not masks:
-        return Entry(
-            stem,
-            paths[0],
-            (),
-            f"{shown(paths[0])} has no mask; looked for masks/{stem}.*, {stem}_mask.*, {stem}_<label>.* "
-            f"and masks/{stem}/.",
-        )
-    named = _named(masks)
-    labels = [label for label, _ in named]
-    twice = next((label for label in labels if labels.count(label) > 1), "")
-    if twice != "":
-        files = " and ".join(path.name for label, path in named if label == twice)
-        what = f"the label {twice!r}" if twice else "the whole mask"
-        return Entry(stem, paths[0], (), f"two files claim {what} of the image {stem!r}: {files}. Keep one.")
-    return Entry(stem, paths[0], tuple(named))
+        names = f"masks/{stem}.*, {stem}_mask.*, {stem}_<label>.* and masks/{stem}/"
+        return refused(paths[0], f"has no mask; looked for {names}.")
+    owner: dict[str | None, Path] = {}
+    for label, path in _named(masks):
+        if label in owner:
+            what = f"the label {label!r}" if label else "the whole mask"
+            return refused(
+                path, f"and {owner[label].name} both claim {what} of the image {stem!r}; keep one."
+            )
+        owner[label] = path
+    return Entry(stem, paths[0], tuple(owner.items()))
 
 
 def _named(masks: list[tuple[str, Path]]) -> list[tuple[str | None, Path]]:
@@ -243,7 +244,5 @@ def _tidy(label: str) -> str:
 
 def _orphan(path: Path, taken: set[str]) -> Entry:
     stem = stem_of(path)
-    stem = stem if stem not in taken else path.name
-    return Entry(
-        stem, None, ((None, path),), f"{shown(path)} has no image: images/{stem_of(path)}.* is missing."
-    )
+    problem = f"has no image: images/{stem}.* is missing."
+    return Entry(path.name if stem in taken else stem, None, ((None, path),), problem, path)

@@ -27,7 +27,9 @@ def list_records(entries: tuple[Entry, ...]) -> list[Record]:
     records: list[Record] = []
     for entry in entries:
         records += slices.get(entry.stem) or [
-            Record(entry.stem, entry.stem, "", entry.image, entry.masks, None, entry.problem)
+            Record(
+                entry.stem, entry.stem, "", entry.image, entry.masks, None, entry.problem, entry.problem_file
+            )
         ]
     return records
 
@@ -49,11 +51,10 @@ def _slices_of(entry: Entry) -> list[Record]:
             values = read_nifti(path).slices
             labelled |= set(np.flatnonzero((np.nan_to_num(values) != 0).any(axis=(0, 1))).tolist())
     except FileError as error:
-        return [replace(whole, problem=str(error), problem_file=error.file)]
+        return [replace(whole, problem=error.reason, problem_file=error.file)]
     if not labelled:
-        path = entry.masks[0][1]
-        problem = f"{shown(path)} has no labelled voxel: nothing to score."
-        return [replace(whole, problem=problem, problem_file=path)]
+        problem = "has no labelled voxel: nothing to score."
+        return [replace(whole, problem=problem, problem_file=entry.masks[0][1])]
     return [replace(whole, image_id=f"{entry.stem}_z{k:03d}", index=k) for k in sorted(labelled)]
 
 

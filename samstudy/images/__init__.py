@@ -126,7 +126,8 @@ def read_codes(path: Path, index: int | None = None) -> CodeMap:
         picture, notes = raster.open_raster(path)
         values, full_scale = raster.code_values(picture)
         if values.ndim == 3 and raster.is_lossy(path):
-            values, full_scale = np.asarray(picture.convert("L")), 255
+            # the brightest channel: a mask in pure red or blue is dark as a grey
+            values, full_scale = values.max(axis=2), 255
     elif kind == "nifti":
         values = _slice(volume.read_nifti(path), index, path)
     elif kind == "dicom":

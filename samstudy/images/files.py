@@ -21,12 +21,13 @@ class FileError(DataError):
     path : pathlib.Path
         The file; the sentence names it by its last two parts, so that it is the same on every machine.
     reason : str
-        What is wrong with it, and what to do.
+        What is wrong with it, and what to do, as the rest of a sentence that starts with the file.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{shown(path)} {reason}")
         self.file = Path(path)
+        self.reason = reason
 
 
 def shown(path: Path) -> str:

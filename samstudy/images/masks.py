@@ -6,20 +6,22 @@ The rule for one mask file, in order (``names`` are the codes named in ``labels.
 2. Greys of an anti-aliased or resized binary mask are cut at half of full scale, and it is said: more than
    32 greys that do not simply count 1, 2, 3, ...; or three and more greys that only line the edges of full
    white (no 3 x 3 square of them).
-3. More than 32 codes that count objects are instances: ``object#1``, ``object#2``, ...
-4. No code: the named labels, or ``mask``, all empty.
-5. One code: ``mask``, whatever the code (1, 255, ...), unless there are names or ``label_map`` is true.
-6. Else each code is a label: its name, or ``label_<code>``, for colours ``color_<rrggbb>``. A code named
+3. Blended colours that only line the edges of full ones become the nearest full colour or black; it is said.
+4. More than 32 codes that count objects are instances: ``object#1``, ``object#2``, ...
+5. No code: the named labels, or ``mask``, all empty.
+6. One code: ``mask``, whatever the code (1, 255, ...), unless there are names, or label maps beside it hold
+   that code too (``map_codes``).
+7. Else each code is a label: its name, or ``label_<code>``, for colours ``color_<rrggbb>``. A code named
    ``None`` is left out; a code without a name, where there are names, is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, maximum_filter, minimum_filter
 
 from samstudy.images.raster import MANY_CODES
 
@@ -99,7 +101,7 @@ def integer_codes(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
 
 def labels_of(
-    code_map: CodeMap, names: Mapping[str, str | None] | None = None, label_map: bool = False
+    code_map: CodeMap, names: Mapping[str, str | None] | None = None, map_codes: Collection[int] = ()
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Split a code map into named masks by the rule of the module.
 
@@ -109,8 +111,8 @@ def labels_of(
         As read from a file.
     names : mapping of str to str or None, optional
         Label of each code (``"1"``, or ``"#ff0000"`` for colours); None leaves the code out.
-    label_map : bool
-        Whether a file of one single code is to be read as a label map, because its neighbours are.
+    map_codes : collection of int, optional
+        Codes of the label maps of the same data set: a file of one of them alone is a label map too.
 
     Returns
     -------
@@ -132,6 +134,13 @@ def labels_of(
         notes.append(f"holds {len(found)} different greys; read as a binary mask cut above {half}")
         codes = (codes > half).astype(np.uint8) * (code_map.full_scale or 255)
         found = distinct(codes)
+    if code_map.colour:
+        codes, found, blended = _without_blends(codes, found)
+        notes += (
+            [f"holds {blended} blended edge colours; taken as the nearest full colour"] if blended else []
+        )
+        if found.size and codes.all():
+            notes.append("has no black background: every colour is a label unless labels.json names it null")
     if code_map.colour and len(found) > MANY_CODES:
         raise ValueError(
             f"holds {len(found)} colours; save the mask as a palette or grey label map without smoothing"
@@ -139,7 +148,7 @@ def labels_of(
     if not len(found):
         kept = [name for name in names.values() if name] or ["mask"]
         return {name: np.zeros(codes.shape, bool) for name in kept}, notes
-    if len(found) == 1 and not label_map and not names:
+    if len(found) == 1 and not names and int(found[0]) not in map_codes:
         return {"mask": codes != 0}, notes
     if len(found) > MANY_CODES and not names:
         return {f"object#{code}": codes == code for code in found}, notes
@@ -161,6 +170,24 @@ def _key(code: int, colour: bool) -> str:
 
 def _default_name(code: int, colour: bool) -> str:
     return f"color_{int(code):06x}" if colour else f"label_{int(code)}"
+
+
+def _without_blends(codes: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Replace colours that fill no 3 x 3 square, alone or together, by the nearest that does, or black."""
+    filled = minimum_filter(codes, 3) == maximum_filter(codes, 3)
+    full = np.union1d(codes[filled], 0)
+    blends = np.setdiff1d(found, full)
+    at_edges = np.isin(codes, blends)
+    if len(blends) < 3 or len(full) < 2 or binary_erosion(at_edges, np.ones((3, 3), bool)).any():
+        return codes, found, 0
+    distance = ((_rgb(blends)[:, None] - _rgb(full)[None]) ** 2).sum(axis=2)
+    cleaned = codes.copy()
+    cleaned[at_edges] = full[distance.argmin(axis=1)][np.searchsorted(blends, codes[at_edges])]
+    return cleaned, distinct(cleaned), len(blends)
+
+
+def _rgb(codes: np.ndarray) -> np.ndarray:
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
 
 
 def _is_soft(code_map: CodeMap, found: np.ndarray) -> bool:

@@ -48,7 +48,7 @@ def open_raster(path: Path) -> tuple[Image.Image, list[str]]:
             path, "is not an image that can be read: its contents match no known format."
         ) from error
     except _UNREADABLE as error:
-        raise FileError(path, f"cannot be read: {error}. It may be truncated; copy it again.") from error
+        raise FileError(path, f"cannot be read: {error}; copy it again if it was cut short.") from error
     return decoded, [f"has {frames} frames; only the first is read"] if frames > 1 else []
 
 

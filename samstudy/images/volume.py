@@ -71,7 +71,9 @@ def _header(path: Path) -> nib.spatialimages.SpatialImage:
     try:
         image = nib.load(path)
     except _NIFTI_ERRORS as error:
-        raise FileError(path, f"cannot be read as NIfTI: {error}. Copy it again.") from error
+        raise FileError(
+            path, f"cannot be read as NIfTI: {error}; copy it again if it was cut short."
+        ) from error
     extra = [n for n in image.shape[3:] if n != 1]
     if len(image.shape) < 2 or extra:
         raise FileError(path, f"has the shape {image.shape}; a 2-D image or a 3-D volume is expected.")
@@ -120,7 +122,7 @@ def _read_nifti(path: Path, stamp: int) -> Volume:
     try:
         values = np.asanyarray(image.dataobj)
     except _NIFTI_ERRORS as error:
-        raise FileError(path, f"cannot be read: {error}. It may be truncated; copy it again.") from error
+        raise FileError(path, f"cannot be read: {error}; copy it again if it was cut short.") from error
     values = values.reshape((*values.shape, 1)[:3])
     if values.dtype.kind not in "buif":
         raise FileError(path, f"holds values of type {values.dtype}; one real number per voxel is expected.")
@@ -171,7 +173,9 @@ def read_dicom(path: Path) -> DicomSlice:
             header = pydicom.dcmread(path)
             stored = header.pixel_array
     except _DICOM_ERRORS as error:
-        raise FileError(path, f"cannot be read as DICOM: {error}") from error
+        raise FileError(
+            path, f"cannot be read as DICOM: {error}; copy it again if it was cut short."
+        ) from error
     if int(header.get("NumberOfFrames") or 1) > 1:
         raise FileError(path, f"has {header.NumberOfFrames} frames; export one file per slice, or NIfTI.")
     photometric = str(header.get("PhotometricInterpretation", ""))
