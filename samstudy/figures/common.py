@@ -113,7 +113,9 @@ def baseline(rows: pd.DataFrame) -> pd.DataFrame:
     return kept.drop_duplicates([*OBJECT, "target", "prompt"])
 
 
-def facets(rows: pd.DataFrame, keys: Sequence[str] = ("target", "dataset", "series")) -> list[Facet]:
+def facets(
+    rows: pd.DataFrame, keys: Sequence[str] = ("target", "dataset", "series"), title_length: int = 38
+) -> list[Facet]:
     """Split rows into panels, titled by what differs among them and the number of objects.
 
     Parameters
@@ -122,6 +124,8 @@ def facets(rows: pd.DataFrame, keys: Sequence[str] = ("target", "dataset", "seri
         Usable rows, or aggregates with ``n_objects``; order of appearance is the order of the panels.
     keys : sequence of str
         Columns to split by; the first is always in the title, another one where it has several values.
+    title_length : int
+        Characters after which a title breaks into another line.
 
     Returns
     -------
@@ -130,10 +134,15 @@ def facets(rows: pd.DataFrame, keys: Sequence[str] = ("target", "dataset", "seri
     named = [key for i, key in enumerate(keys) if i == 0 or len(rows[key].unique()) > 1]
     made = []
     for values, group in rows.groupby(list(keys), sort=False, observed=True):
-        words = [shorten(palette.plain(v), 30) for key, v in zip(keys, values, strict=True) if key in named]
+        words = [
+            shorten(palette.plain(v) if key == "target" else str(v), 30)
+            for key, v in zip(keys, values, strict=True)
+            if key in named
+        ]
         aggregated = "n_objects" in group
         n_objects = int(group["n_objects"].max()) if aggregated else len(group.drop_duplicates(OBJECT))
-        made.append(Facet(textwrap.fill(f"{', '.join(words)} (n = {n_objects})", 38), group))
+        count = f"(n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n_objects})"
+        made.append(Facet(textwrap.fill(f"{', '.join(words)} {count}", title_length), group))
     return made
 
 

@@ -166,6 +166,11 @@ def prompt_axis(
         axis.set_xlabel(words)
 
 
+def signed(value: float) -> str:
+    """Write a difference with its sign and two digits; what rounds to nothing is +0.00."""
+    return f"{round(value, 2) + 0.0:+.2f}"
+
+
 def mask_choice_handles(choices: Sequence[str]) -> list[Patch]:
     """Legend entries of the mask choices, the oracle said to use the reference."""
     return [Patch(color=palette.mask_choice_colour(c), label=palette.MASK_CHOICE_WORDS[c]) for c in choices]

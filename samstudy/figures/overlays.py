@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -13,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from samstudy.errors import StudyError, unknown_name
 from samstudy.figures import palette
-from samstudy.figures.common import DOUBLE_COLUMN_IN, head, shorten, stamp, style, usable
+from samstudy.figures.common import DOUBLE_COLUMN_IN, head, series_names, shorten, stamp, style, usable
 from samstudy.figures.panel import draw_overlay, draw_scale_bar, overlay_handles, show_image
 from samstudy.masks import bounds_of
 from samstudy.seeds import seed_for
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from samstudy.datasets import Dataset
     from samstudy.models import Model
 
-RANKS = ("best", "median", "worst")
+RANKS = ("only", "best", "median", "worst")
 _SMALL = 0.4
 _CONTEXT = 2.0
 _MANY_TARGETS = 5
@@ -45,8 +46,8 @@ def pick_objects(rows: pd.DataFrame, metric: str = "dice") -> dict[str, pd.Serie
     Returns
     -------
     dict of str to pandas.Series
-        ``best``, ``median``, ``worst``; an object is never shown twice: two objects give best and worst,
-        one gives the median only, none an empty dict.
+        ``best``, ``median``, ``worst``; no object twice: two give best and worst, one is ``only``, none gives
+        an empty dict.
     """
     ordered = rows[rows[metric].notna()].sort_values(["image_id", "object_id"], kind="stable")
     if ordered.empty:
@@ -55,7 +56,7 @@ def pick_objects(rows: pd.DataFrame, metric: str = "dice") -> dict[str, pd.Serie
     best, worst = int(np.argmax(scores)), int(np.argmin(scores))
     distance = np.abs(scores - np.median(scores))
     if len(scores) == 1:
-        return {"median": ordered.iloc[0]}
+        return {"only": ordered.iloc[0]}
     if best == worst:
         worst = len(scores) - 1
     picked = {"best": ordered.iloc[best], "worst": ordered.iloc[worst]}
@@ -100,7 +101,8 @@ def draw_overlays(
     Returns
     -------
     matplotlib.figure.Figure
-        A row per target (two targets a row where there are more than 5), columns best, median, worst by Dice.
+        A row per target, columns best, median and worst by Dice; several targets share a row where there
+        are more than 5 of them or fewer objects.
 
     Raises
     ------
@@ -113,33 +115,32 @@ def draw_overlays(
     choice = mask_choice or palette.headline(prompt)
     rows = _rows_of(dataset, table, model, prompt, choice)
     _check_seed(rows, seed)
-    targets = list(rows["target"].unique())
-    blocks = 1 if len(targets) <= _MANY_TARGETS else 2
-    n_rows = -(-len(targets) // blocks)
+    picked = {target: pick_objects(cell) for target, cell in rows.groupby("target", sort=False)}
+    n_ranks = max(map(len, picked.values()))
+    n_columns = 3 if len(picked) <= _MANY_TARGETS else 6
+    blocks = min(n_columns // n_ranks, len(picked))
+    n_rows = -(-len(picked) // blocks)
     with style():
-        panel_in = width_in / (len(RANKS) * blocks)
+        panel_in = width_in / max(n_ranks * blocks, 3)
         figure, grid = plt.subplots(
             n_rows,
-            len(RANKS) * blocks,
-            figsize=(width_in, n_rows * (panel_in * 1.0 + 0.12) + 0.55),
+            n_ranks * blocks,
+            figsize=(width_in, n_rows * (panel_in + 0.12) + 0.55),
             squeeze=False,
+            layout="compressed",
         )
-        prompts = []
-        for i, target in enumerate(targets):
-            start = len(RANKS) * (i // n_rows)
-            axes = grid[i % n_rows, start : start + len(RANKS)]
-            picked = pick_objects(rows[rows["target"] == target])
-            drawn = {rank: predict_row(dataset, model, row, seed) for rank, row in picked.items()}
-            _name_row(axes[0], target, int((rows["target"] == target).sum()), blocks)
-            for axis, rank in zip(axes, RANKS, strict=True):
-                if rank in drawn:
-                    prompts.append(_draw_object(axis, picked[rank], rank, *drawn[rank]))
         for axis in grid.flat:
-            if not axis.has_data():
-                axis.set_axis_off() if not axis.get_ylabel() else _bare(axis)
-        words = palette.MASK_CHOICE_WORDS.get(choice, choice)
-        title = f"{shorten(model.name, 40)}, prompt {palette.prompt_words(prompt)}, {words}: best, median and worst"
-        head(figure, f"{title} by Dice", overlay_handles(prompts))
+            _bare(axis)
+        prompts = []
+        for i, (target, objects) in enumerate(picked.items()):
+            start = n_ranks * (i // n_rows)
+            axes = grid[i % n_rows, start : start + n_ranks]
+            _name_row(axes[0], target, int((rows["target"] == target).sum()))
+            for axis, (rank, row) in zip(axes, objects.items(), strict=False):
+                prompts.append(_draw_object(axis, row, rank, *predict_row(dataset, model, row, seed)))
+        words = [dataset.info.name, series_names(rows).iloc[0], palette.prompt_words(prompt)]
+        title = f"{', '.join(words)}, {palette.MASK_CHOICE_WORDS.get(choice, choice)}"
+        head(figure, f"{title}: best, median and worst Dice", overlay_handles(prompts))
         stamp(figure, rows, dataset.info)
     return figure
 
@@ -178,9 +179,9 @@ def _bare(axis: Axes) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _name_row(axis: Axes, target: str, n_objects: int, blocks: int) -> None:
-    length = 24 if blocks == 1 else 15
-    axis.set_ylabel(f"{shorten(palette.plain(target), length)}\nn = {n_objects}")
+def _name_row(axis: Axes, target: str, n_objects: int) -> None:
+    lines = textwrap.wrap(shorten(palette.plain(target), 32), 16)
+    axis.set_ylabel("\n".join([*lines, f"n = {n_objects}"]))
 
 
 def _draw_object(

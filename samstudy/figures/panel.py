@@ -24,6 +24,7 @@ from samstudy.masks import as_mask
 from samstudy.types import Prompt
 
 FILL_ALPHA = 0.32
+_THIN = 0.01
 _NICE_MM = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
@@ -106,15 +107,21 @@ def outlines_xy(mask: np.ndarray) -> list[np.ndarray]:
     return [line[:, ::-1] - 1 for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5)]
 
 
+def dark_edge(width: float) -> list[effects.AbstractPathEffect]:
+    """Path effects that let a bright line be seen on bright tissue."""
+    return [effects.Stroke(linewidth=width + 0.8, foreground="black", alpha=0.6), effects.Normal()]
+
+
 def draw_outline(
     axis: Axes, mask: np.ndarray, colour: str, *, linestyle: str = "-", width: float = 1.0
 ) -> None:
-    """Draw a mask's outline with a dark edge, so that it is seen on bright and on dark tissue."""
-    lines = LineCollection(outlines_xy(mask), colors=colour, linewidths=width, linestyles=linestyle, zorder=3)
-    if linestyle == "-":
-        lines.set_path_effects(
-            [effects.Stroke(linewidth=width + 0.8, foreground="black", alpha=0.6), effects.Normal()]
-        )
+    """Draw a mask's outline with a dark edge; half as wide around thin structures, which it would cover."""
+    outlines = outlines_xy(mask)
+    length_px = sum(len(line) for line in outlines)
+    if length_px and 2 * mask.sum() / length_px < _THIN * max(mask.shape):
+        width = 0.5 * width
+    lines = LineCollection(outlines, colors=colour, linewidths=width, linestyles=linestyle, zorder=3)
+    lines.set_path_effects(dark_edge(width))
     axis.add_collection(lines, autolim=False)
 
 
@@ -151,16 +158,9 @@ def draw_prompt(axis: Axes, prompt: Prompt) -> None:
             axis.add_patch(frame)
         for value, marker, colour in ((1, "P", palette.PROMPT_POSITIVE), (0, "X", palette.PROMPT_NEGATIVE)):
             points_xy = part.points_xy[part.point_labels == value]
-            axis.plot(
-                *points_xy.T,
-                marker,
-                color=colour,
-                markersize=6,
-                markeredgecolor="white",
-                markeredgewidth=0.8,
-                zorder=5,
-                clip_on=False,
-            )
+            if len(points_xy):
+                look = {"color": colour, "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.8}
+                axis.plot(*points_xy.T, marker, zorder=5, clip_on=False, **look)
 
 
 def overlay_handles(prompts: Sequence[Prompt], *, reference: bool = True, mask: bool = True) -> list[Artist]:
@@ -168,11 +168,12 @@ def overlay_handles(prompts: Sequence[Prompt], *, reference: bool = True, mask: 
     every = [part for prompt in prompts for part in (prompt, *prompt.parts)]
     labels = np.concatenate([part.point_labels for part in every]) if every else np.zeros(0)
     point = {"linestyle": "none", "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.5}
-    edge = [effects.Stroke(linewidth=2.2, foreground="black", alpha=0.6), effects.Normal()]
     handles: list[Artist] = []
     if reference:
         handles.append(
-            Line2D([], [], color=palette.REFERENCE, linewidth=1.4, label="reference", path_effects=edge)
+            Line2D(
+                [], [], color=palette.REFERENCE, linewidth=1.4, label="reference", path_effects=dark_edge(1.4)
+            )
         )
     if mask:
         handles.append(

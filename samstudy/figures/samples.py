@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.figures.common import DOUBLE_COLUMN_IN, head, shorten, stamp, style
 from samstudy.figures.marks import line_handle
-from samstudy.figures.panel import draw_outline, draw_scale_bar, show_image
+from samstudy.figures.panel import dark_edge, draw_outline, draw_scale_bar, show_image
 from samstudy.types import Sample, target_of
 
 if TYPE_CHECKING:
@@ -60,19 +61,20 @@ def draw_samples(
     styles = {target: look for target, look in palette.target_styles(targets).items() if target in seen}
     n_columns = min(n_columns, len(samples))
     n_rows = -(-len(samples) // n_columns)
-    tallest = max(_height_ratio(sample) for sample in samples)
+    ratios = [_height_ratio(sample) for sample in samples]
+    tallest = [max(ratios[i : i + n_columns]) for i in range(0, len(samples), n_columns)]
     with style():
         panel_in = width_in / n_columns
         figure, grid = plt.subplots(
-            n_rows, n_columns, figsize=(width_in, n_rows * (panel_in * tallest + 0.2) + 0.5), squeeze=False
+            n_rows,
+            n_columns,
+            figsize=(width_in, panel_in * sum(tallest) + 0.2 * n_rows + 0.5),
+            height_ratios=tallest,
+            squeeze=False,
+            layout="compressed",
         )
         for axis, sample in zip(grid.flat, samples, strict=False):
-            show_image(axis, sample.image, sample.spacing_mm)
-            for label, mask in sample.labels.items():
-                if mask.any():
-                    colour, linestyle = styles[target_of(label)]
-                    draw_outline(axis, mask, colour, linestyle=linestyle, width=0.9)
-            draw_scale_bar(axis, sample.spacing_mm)
+            _draw_sample(axis, sample, styles)
             axis.set_title(shorten(sample.image_id, int(panel_in / 0.075)))
         for spare in list(grid.flat)[len(samples) :]:
             spare.set_axis_off()
@@ -80,10 +82,21 @@ def draw_samples(
             line_handle(shorten(palette.plain(target), 24), colour, linestyle=linestyle, linewidth=1.6)
             for target, (colour, linestyle) in styles.items()
         ]
+        for handle in handles:
+            handle.set_path_effects(dark_edge(1.6))
         title = dataset.info.title or dataset.info.name
         head(figure, f"{shorten(title, 90)}: reference outlines", handles)
         stamp(figure, None, dataset.info)
     return figure
+
+
+def _draw_sample(axis: Axes, sample: Sample, styles: dict[str, tuple[str, str]]) -> None:
+    show_image(axis, sample.image, sample.spacing_mm)
+    for label, mask in sample.labels.items():
+        if mask.any():
+            colour, linestyle = styles[target_of(label)]
+            draw_outline(axis, mask, colour, linestyle=linestyle, width=0.9)
+    draw_scale_bar(axis, sample.spacing_mm)
 
 
 def _height_ratio(sample: Sample) -> float:

@@ -37,6 +37,7 @@ from samstudy.figures.marks import (
     mask_choice_handles,
     prompt_axis,
     shown,
+    signed,
 )
 from samstudy.metrics import METRICS
 from samstudy.statistics import estimate, headline
@@ -161,7 +162,7 @@ def draw_mask_choice(
             prompt_axis(
                 axis, axes, panel.title, prompts, limits(panel.rows[metric].to_numpy(float), metric), words
             )
-        title = f"{words.capitalize()}, {interval_words(scored)}; right: oracle minus headline"
+        title = f"{words[0].upper()}{words[1:]}, {interval_words(scored)}; right: oracle minus headline"
         head(figure, title_of(title, scored), _mean_handles(choices))
         stamp(figure, table, info_of(dataset))
     return figure
@@ -205,7 +206,7 @@ def _baseline_band(axis: Axes, position: float, values: np.ndarray, limit: tuple
 def _gain(axis: Axes, position: float, gain: float) -> None:
     if np.isfinite(gain):
         place = {"transform": axis.get_yaxis_transform(), "ha": "left", "va": "center"}
-        axis.text(1.01, position, f"{gain:+.2f}", fontsize=7, color=palette.ORACLE_TEXT, **place)
+        axis.text(1.01, position, signed(gain), fontsize=7, color=palette.ORACLE_TEXT, **place)
 
 
 def _score_handles(choices: Sequence[str], rows: pd.DataFrame, metric: str) -> list[Patch | Line2D]:

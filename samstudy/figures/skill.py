@@ -26,7 +26,7 @@ from samstudy.figures.common import (
     title_of,
     usable,
 )
-from samstudy.figures.marks import draw_interval, marker_handle, prompt_axis
+from samstudy.figures.marks import draw_interval, marker_handle, prompt_axis, signed
 from samstudy.statistics import GRID, Estimate, skill
 
 _COLUMNS = (*GRID, "image_id", "object_id", "group_id", "mask_choice", "iou_pred", "status")
@@ -98,4 +98,4 @@ def _dumbbell(axis: Axes, at: float, cell: pd.Series, colour: str) -> None:
     draw_interval(axis, at, Estimate(cell["mean"], low, high, "mean", ""), colour, size=4.5)
     if np.isfinite(cell["skill"]):
         place = {"transform": axis.get_yaxis_transform(), "va": "center"}
-        axis.text(1.02, at, f"{cell['skill']:+.2f}", fontsize=7, **place)
+        axis.text(1.02, at, signed(cell["skill"]), fontsize=7, **place)

@@ -28,7 +28,7 @@ from samstudy.figures.common import (
     title_of,
     usable,
 )
-from samstudy.figures.marks import draw_interval, line_handle, marker_handle
+from samstudy.figures.marks import draw_interval, line_handle, marker_handle, signed
 from samstudy.statistics import GRID, estimate, headline
 
 _COLUMNS = (*GRID, "fold", "image_id", "object_id", "group_id", "mask_choice", "iou_pred")
@@ -111,14 +111,19 @@ def draw_before_after(
     order = {prompt: i for i, prompt in enumerate(palette.prompt_order(rows["prompt"]))}
     rows = rows.assign(prompt_words=rows["prompt"].map(palette.prompt_words))
     rows = rows.iloc[np.argsort(rows["prompt"].map(order), kind="stable")]
-    panels = facets(rows, ("target", "prompt_words", "dataset", "model"))
+    n_panels = len(rows.drop_duplicates(_SERIES))
+    dense = n_panels > 12
+    panels = facets(rows, ("target", "prompt_words", "dataset", "model"), 24 if dense else 38)
     with style():
-        figure, axes = facet_axes(len(panels), width_in=width_in, panel_height_in=1.8, sharey=True)
+        figure, axes = facet_axes(
+            n_panels, width_in=width_in, panel_height_in=1.8, max_columns=5 if dense else 3, sharey=True
+        )
         for axis, panel in zip(axes, panels, strict=True):
             _paired_lines(axis, panel)
             _baseline_line(axis, ellipses, panel.rows, palette.GREY)
             axis.set(title=panel.title, ylim=(-0.02, 1.02))
-            _label(axis, axes, "training images (0: zero-shot), mean change")
+            _label(axis, axes, "images; change" if dense else "training images; mean change")
+            axis.tick_params(axis="x", labelsize=6 if dense else None)
         handles = [
             line_handle("one object", "0.75", linewidth=0.8),
             marker_handle("mean, zero-shot", palette.BLACK, "o", hollow=True),
@@ -145,11 +150,10 @@ def _paired_lines(axis: Axes, panel: Facet) -> None:
         colour = palette.BLACK if zero_shot else palette.TUNED
         draw_interval(axis, at, mean, colour, horizontal=False, hollow=zero_shot, size=4.5)
         method = f" {stage[0]}" if several_methods and not zero_shot else ""
-        change = "" if zero_shot else f"\n{mean.value - found[0].value:+.2f}"
+        change = "" if zero_shot else f"\n{signed(mean.value - found[0].value)}"
         labels.append(f"{stage[1]}{method}{change}")
     axis.set_xticks(np.arange(len(stages)), labels)
     axis.set_xlim(-0.35, len(stages) - 0.65)
-    axis.grid(axis="y")
 
 
 def _baseline_line(axis: Axes, ellipses: pd.DataFrame, rows: pd.DataFrame, colour: str) -> None:
@@ -160,7 +164,9 @@ def _baseline_line(axis: Axes, ellipses: pd.DataFrame, rows: pd.DataFrame, colou
 
 
 def _label(axis: Axes, axes: list[Axes], words: str) -> None:
-    axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    axis.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axis.set_yticks([0.25, 0.75], minor=True)
+    axis.grid(axis="y", which="both")
     if axis.get_subplotspec().is_first_col():
         axis.set_ylabel("Dice")
     if is_bottom(axis, axes):
@@ -233,5 +239,4 @@ def _shots_axis(axis: Axes, axes: list[Axes], shots: list[int], title: str) -> N
     axis.set_xticks(shots, [str(k) for k in shots])
     axis.set_xticks([], minor=True)
     axis.set(title=title, ylim=(0, 1.02), xlim=(-0.15, shots[-1] * 1.25))
-    axis.grid(axis="y")
     _label(axis, axes, "training images (0: zero-shot)")
