@@ -1,0 +1,1 @@
+"""How ``vit_t`` was made: scenes of leaves, simulated prompts, losses and the training loop."""

@@ -1,0 +1,462 @@
+"""The recipe of ``vit_t``, read from top to bottom: scenes, prompts, one loop, weights.
+
+Each step draws fresh scenes (their numbers follow from the step), encodes each image once and decodes its
+prompts three times: boxes, points, and a correction of one of the two with the previous mask as prompt.
+Training goes through stages of growing image side. It resumes from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from segment_anything.modeling import Sam
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from samstudy.errors import StudyError
+from samstudy.paths import cache_dir, written_whole
+from samstudy.pretrain.losses import prompt_loss
+from samstudy.pretrain.prompting import SceneDataset, next_click
+from samstudy.seeds import seed_for
+from samstudy.vit_t import VitTConfig, build_vit_t, save_vit_t, set_image_size
+
+DEFAULT_STAGES = "128x16:3600,256x8:1800,384x8:400"
+LOG_EVERY = 20
+LOG_COLUMNS = (
+    "step image_size loss box_iou box_predicted box_oracle point_iou point_predicted point_oracle "
+    "refined_iou learning_rate gradient_norm seconds"
+).split()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``steps`` steps of ``batch_size`` scenes at ``image_size`` pixels."""
+
+    image_size: int
+    batch_size: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of the optimisation; none of them is tuned."""
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_steps: int = 150
+    gradient_norm: float = 1.0
+    ema_decay: float = 0.998
+    n_targets: int = 2
+    correction_share: float = 0.5
+    balanced_until: float = 0.3
+    unbalanced_from: float = 0.7
+
+
+def parse_stages(text: str) -> list[Stage]:
+    """Read ``"128x16:3600,256x8:1800"``: side x batch : steps of each stage.
+
+    Raises
+    ------
+    StudyError
+        If the text cannot be read so.
+    """
+    stages = []
+    for part in text.split(","):
+        try:
+            shape, steps = part.split(":")
+            size, batch = shape.split("x")
+            stage = Stage(int(size), int(batch), int(steps))
+        except ValueError as error:
+            raise StudyError(
+                f"stage {part!r} is not SIZExBATCH:STEPS; write for example {DEFAULT_STAGES!r}."
+            ) from error
+        if min(stage.image_size, stage.batch_size, stage.steps) < 1 or stage.image_size % 16:
+            raise StudyError(f"stage {part!r} needs positive numbers and a side that is a multiple of 16.")
+        stages.append(stage)
+    return stages
+
+
+def decode(sam: Sam, embedding: Tensor, prompts: dict[str, object]) -> tuple[Tensor, Tensor]:
+    """Decode K prompts for each of B images at once.
+
+    SAM's decoder takes one image at a time and adds the dense prompt embedding to it. Here the image
+    embedding travels inside the dense embedding, which is the same sum.
+
+    Parameters
+    ----------
+    sam : Sam
+    embedding : Tensor
+        B x C x h x w.
+    prompts : dict
+        ``points``, ``boxes``, ``masks`` of SAM's prompt encoder, B * K rows, image by image.
+
+    Returns
+    -------
+    logits : Tensor
+        (B * K) x 4 x 4h x 4w.
+    iou_pred : Tensor
+        (B * K) x 4.
+    """
+    sparse, dense = sam.prompt_encoder(**prompts)
+    each = embedding.repeat_interleave(len(sparse) // len(embedding), dim=0)
+    return sam.mask_decoder.predict_masks(
+        image_embeddings=torch.zeros_like(embedding[:1]),
+        image_pe=sam.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense + each,
+    )
+
+
+def normalised(sam: Sam, image: Tensor, size_hw: Tensor) -> Tensor:
+    """SAM's preprocessing of a padded uint8 batch: normalise, then zero the padding."""
+    x = (image.float() - sam.pixel_mean) / sam.pixel_std
+    side = torch.arange(x.shape[-1], device=x.device)
+    rows = side[None, :] < size_hw[:, 0:1].to(x.device)
+    columns = side[None, :] < size_hw[:, 1:2].to(x.device)
+    return x * (rows[:, None, :, None] & columns[:, None, None, :])
+
+
+def choose_points(batch: dict[str, Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Points of this step's point prompts, N x P x 2, and labels: one point in half of the steps."""
+    n_positive = 1 if rng.random() < 0.6 else int(rng.integers(2, 6))
+    n_negative = 0 if rng.random() < 0.6 else int(rng.integers(1, 6))
+    if n_positive == 1 and rng.random() < 0.7:
+        n_negative = 0
+    points = torch.cat([batch["positive"][:, :n_positive], batch["negative"][:, :n_negative]], dim=1)
+    labels = torch.tensor([1] * n_positive + [0] * n_negative, device=points.device)
+    return points, labels.expand(len(points), -1)
+
+
+def step_loss(
+    sam: Sam, batch: dict[str, Tensor], seed: int, balance: float, correction_share: float = 1.0
+) -> tuple[Tensor, dict[str, float]]:
+    """Loss and mean IoUs of one batch of :class:`SceneDataset`: boxes, points, perhaps one correction."""
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    embedding = sam.image_encoder(normalised(sam, batch["image"], batch["size_hw"]))
+    flat = {
+        name: batch[name].flatten(0, 1) for name in ("targets", "exists", "boxes", "positive", "negative")
+    }
+    targets, exists = flat["targets"].float() / 4, flat["exists"]
+    alone = exists & (torch.arange(exists.shape[1], device=exists.device) == 0)
+
+    box_points = None
+    if rng.random() < 0.25:
+        first = flat["positive"][:, :1]
+        box_points = (first, torch.ones_like(first[..., 0], dtype=torch.long))
+    box = {"points": box_points, "boxes": flat["boxes"], "masks": None}
+    box_logits, box_pred = decode(sam, embedding, box)
+    box_loss, box_iou = prompt_loss(box_logits, box_pred, targets, alone, balance, share_mean=0.3)
+
+    points = choose_points(flat, rng)
+    point = {"points": points, "boxes": None, "masks": None}
+    point_logits, point_pred = decode(sam, embedding, point)
+    accepted = exists if points[1].shape[1] == 1 else alone
+    point_loss, point_iou = prompt_loss(point_logits, point_pred, targets, accepted, balance)
+
+    def chosen(prediction: Tensor, iou: Tensor) -> float:
+        best = prediction.detach()[:, 1:].argmax(1, keepdim=True)
+        return iou[:, 1:].gather(1, best).mean().item()
+
+    logged = {
+        "box_iou": box_iou[:, 0].mean().item(),
+        "box_predicted": chosen(box_pred, box_iou),
+        "box_oracle": box_iou[:, 1:].amax(1).mean().item(),
+    }
+    if points[1].shape[1] == 1:
+        logged["point_iou"] = point_iou[:, 0].mean().item()
+        logged["point_predicted"] = chosen(point_pred, point_iou)
+        logged["point_oracle"] = point_iou[:, 1:].amax(1).mean().item()
+    if rng.random() >= correction_share:
+        return box_loss + point_loss, logged
+
+    base, logits, pred = (
+        (box, box_logits, box_pred) if rng.random() < 0.3 else (point, point_logits, point_pred)
+    )
+    refined = correction(base, logits.detach().float(), pred.detach(), targets[:, 0], generator, rng)
+    refined_logits, refined_pred = decode(sam, embedding, refined)
+    refined_loss, refined_iou = prompt_loss(refined_logits, refined_pred, targets, alone, balance)
+    logged["refined_iou"] = refined_iou[:, 0].mean().item()
+    return box_loss + point_loss + refined_loss, logged
+
+
+def correction(
+    base: dict[str, object],
+    logits: Tensor,
+    iou_pred: Tensor,
+    target: Tensor,
+    generator: torch.Generator,
+    rng: np.random.Generator,
+) -> dict[str, object]:
+    """Prompt that adds a click (now and then up to three) in the error region and the previous mask."""
+    index = iou_pred.argmax(1) if rng.random() < 0.5 else torch.zeros_like(iou_pred[:, 0], dtype=torch.long)
+    previous = logits[torch.arange(len(logits), device=logits.device), index]
+    points, labels = base["points"] if base["points"] is not None else (None, None)
+    for _ in range(1 if rng.random() < 0.7 else int(rng.integers(2, 4))):
+        xy, label = next_click(previous, target, generator)
+        points = xy if points is None else torch.cat([points, xy], dim=1)
+        labels = label if labels is None else torch.cat([labels, label], dim=1)
+    masks = previous[:, None] if rng.random() < 0.8 else None
+    return {"points": (points, labels), "boxes": base["boxes"], "masks": masks}
+
+
+def learning_rate_at(step: int, total: int, recipe: Recipe) -> float:
+    """Linear warm-up, then cosine decay to 1 % of the peak."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, total - recipe.warmup_steps)
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(1.0, done))))
+
+
+def balance_at(step: int, total: int, recipe: Recipe) -> float:
+    """Class balance of the cross-entropy: 1 at first, 0 at last, linear between."""
+    start, end = recipe.balanced_until * total, recipe.unbalanced_from * total
+    return min(1.0, max(0.0, (end - step) / (end - start)))
+
+
+def batches(
+    stages: Sequence[Stage], start: int, seed: int, workers: int, recipe: Recipe
+) -> Iterator[tuple[Stage, dict[str, Tensor]]]:
+    """Yield every batch from step ``start`` on; scene numbers follow from the step."""
+    first_step = first_scene = 0
+    for stage in stages:
+        skipped = min(max(start - first_step, 0), stage.steps)
+        scene0 = first_scene + skipped * stage.batch_size
+        first_step += stage.steps
+        first_scene += stage.steps * stage.batch_size
+        if scene0 < first_scene:
+            scenes = SceneDataset(seed, scene0, first_scene, stage.image_size, recipe.n_targets)
+            loader = DataLoader(
+                scenes, stage.batch_size, num_workers=workers, pin_memory=torch.cuda.is_available()
+            )
+            for batch in loader:
+                yield stage, batch
+
+
+def recipe_hash() -> str:
+    """First 12 digits of the SHA-256 of the files of this package and of ``vit_t.py``."""
+    folder = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.py"), folder.parent / "vit_t.py"]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def pretrain(
+    output_dir: str | Path,
+    *,
+    stages: Sequence[Stage] | str = DEFAULT_STAGES,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int = 1,
+    resume: bool = True,
+    checkpoint_every: int = 100,
+    config: VitTConfig | None = None,
+    recipe: Recipe | None = None,
+) -> Path:
+    """Train ``vit_t`` from scratch on drawn scenes.
+
+    Parameters
+    ----------
+    output_dir : str or pathlib.Path
+        Gets ``checkpoint.pt`` (every ``checkpoint_every`` steps) and ``curve.csv``.
+    stages : sequence of Stage or str
+        See :func:`parse_stages`. A resumed run may lengthen or shorten them.
+    seed : int
+        Of the weights, the scenes and the prompts.
+    device : {"auto", "cpu", "cuda"}
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto``: bfloat16 autocast on CUDA, else float32.
+    workers : int
+        Processes that draw scenes; the scenes do not depend on it.
+    resume : bool
+        Go on from ``checkpoint.pt`` where there is one.
+
+    Returns
+    -------
+    pathlib.Path
+        The last checkpoint, for :func:`export_weights`.
+
+    Raises
+    ------
+    StudyError
+        If the stages cannot be read or the checkpoint there belongs to another seed or architecture.
+    """
+    stages = parse_stages(stages) if isinstance(stages, str) else list(stages)
+    config, recipe = config or VitTConfig(), recipe or Recipe()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    half = precision == "bfloat16" or (precision == "auto" and device == "cuda")
+    output_dir = Path(output_dir)
+    checkpoint = output_dir / "checkpoint.pt"
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(seed, "vit_t"))
+        sam = build_vit_t(config)
+    sam.to(device, memory_format=torch.channels_last).train()
+    ema = {name: value.clone() for name, value in sam.state_dict().items()}
+    optimizer = torch.optim.AdamW(_parameter_groups(sam, recipe), lr=recipe.learning_rate, betas=(0.9, 0.98))
+    start = 0
+    if resume and checkpoint.is_file():
+        start = _restore(checkpoint, sam, ema, optimizer, seed, config)
+
+    total = sum(stage.steps for stage in stages)
+    curve = Curve(output_dir / "curve.csv", start)
+    progress = tqdm(batches(stages, start, seed, workers, recipe), initial=start, total=total, unit="step")
+    for step, (stage, batch) in enumerate(progress, start=start):
+        set_image_size(sam, stage.image_size)
+        batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+        rate = learning_rate_at(step, total, recipe)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        balance = balance_at(step, total, recipe)
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            loss, logged = step_loss(
+                sam, batch, seed_for(seed, "step", step), balance, recipe.correction_share
+            )
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(sam.parameters(), recipe.gradient_norm)
+        if torch.isfinite(norm):
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        decay = min(recipe.ema_decay, (1 + step) / (10 + step))
+        for name, value in sam.state_dict().items():
+            ema[name].lerp_(value, 1 - decay)
+        line = curve.add(step, stage, loss.item(), logged, rate, norm.item())
+        if line:
+            progress.set_postfix_str(line)
+        if (step + 1) % checkpoint_every == 0 or step + 1 == total:
+            _save(checkpoint, sam, ema, optimizer, step + 1, seed, config, stages)
+    return checkpoint
+
+
+def _parameter_groups(sam: Sam, recipe: Recipe) -> list[dict]:
+    """Weight decay on matrices and kernels only."""
+    matrices = [p for p in sam.parameters() if p.ndim > 1]
+    vectors = [p for p in sam.parameters() if p.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def _save(path: Path, sam: Sam, ema: dict, optimizer, step: int, seed: int, config, stages) -> None:
+    record = {
+        "model": sam.state_dict(),
+        "ema": ema,
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "seed": seed,
+        "config": config.to_json(),
+        "stages": [[s.image_size, s.batch_size, s.steps] for s in stages],
+    }
+    with written_whole(path) as temporary:
+        torch.save(record, temporary)
+
+
+def _restore(path: Path, sam: Sam, ema: dict, optimizer, seed: int, config: VitTConfig) -> int:
+    record = torch.load(path, map_location="cpu", weights_only=True)
+    if record["seed"] != seed or record["config"] != config.to_json():
+        raise StudyError(
+            f"{path} was made with seed {record['seed']} and {record['config']}, not with seed {seed} and "
+            f"{config.to_json()}. Choose another output folder or start afresh without resuming."
+        )
+    sam.load_state_dict(record["model"])
+    for name, value in record["ema"].items():
+        ema[name].copy_(value)
+    optimizer.load_state_dict(record["optimizer"])
+    return record["step"]
+
+
+class Curve:
+    """Means over 20 steps, appended to a CSV file; rows beyond the resumed step are dropped."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self.path, self.sums, self.since = path, {}, time.perf_counter()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = []
+        if start and path.is_file():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= start]
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, LOG_COLUMNS)
+            writer.writeheader()
+            writer.writerows(kept)
+
+    def add(self, step: int, stage: Stage, loss: float, logged: dict, rate: float, norm: float) -> str:
+        """Take in one step; return a summary where a row was written, else ''."""
+        for name, value in {"loss": loss, "gradient_norm": norm, **logged}.items():
+            self.sums.setdefault(name, []).append(value)
+        if (step + 1) % LOG_EVERY:
+            return ""
+        means = {name: f"{np.mean(values):.4f}" for name, values in self.sums.items()}
+        now = time.perf_counter()
+        row = {"step": step + 1, "image_size": stage.image_size, "learning_rate": f"{rate:.3g}", **means}
+        row["seconds"] = f"{(now - self.since) / LOG_EVERY:.3f}"
+        self.sums, self.since = {}, now
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, LOG_COLUMNS).writerow(row)
+        return f"loss {means['loss']} box {means['box_iou']} point {means.get('point_predicted', '-')}"
+
+
+def export_weights(checkpoint: str | Path, path: str | Path) -> Path:
+    """Write the averaged weights of a checkpoint as a package file (see :func:`samstudy.vit_t.save_vit_t`).
+
+    Raises
+    ------
+    StudyError
+        If there is no such checkpoint.
+    """
+    if not Path(checkpoint).is_file():
+        raise StudyError(f"no checkpoint at {checkpoint}; run `samstudy pretrain` first.")
+    record = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    reached, size = 0, record["stages"][0][0]
+    for side, _, steps in record["stages"]:
+        if record["step"] > reached:
+            size = side
+        reached += steps
+    config = VitTConfig.from_mapping({**json.loads(record["config"]), "image_size": size})
+    stages = ",".join(f"{side}x{batch}:{steps}" for side, batch, steps in record["stages"])
+    metadata = {"steps": record["step"], "stages": stages, "seed": record["seed"], "recipe": recipe_hash()}
+    return save_vit_t(record["ema"], config, path, metadata)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``samstudy pretrain``."""
+    parser.add_argument("--output", type=Path, default=None, help="folder of checkpoint and curve")
+    parser.add_argument("--stages", default=DEFAULT_STAGES, help="SIZExBATCH:STEPS,... (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
+    parser.add_argument("--afresh", action="store_true", help="do not resume from the checkpoint there")
+    parser.add_argument(
+        "--export", type=Path, default=None, help="write the weights to this .safetensors file"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``samstudy pretrain`` with parsed arguments; return the exit status."""
+    checkpoint = pretrain(
+        args.output or cache_dir() / "pretrain",
+        stages=args.stages,
+        seed=args.seed,
+        device=args.device,
+        precision=args.precision,
+        workers=args.workers,
+        resume=not args.afresh,
+    )
+    if args.export is not None:
+        export_weights(checkpoint, args.export)
+    return 0
