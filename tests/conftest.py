@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from drawn import DrawnDataset, tiny_sam
 from PIL import Image
 
 from samstudy.models import SamModel
+
+# Tiny models run slower on several threads than on one, and the test workers share the cores.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

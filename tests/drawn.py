@@ -31,7 +31,7 @@ def tiny_sam(seed: int = 0) -> torch.nn.Module:
 
 
 class DrawnDataset(Dataset):
-    """Discs on noise: image ``i`` has a disc that grows with ``i``, a dot, and an empty target where asked."""
+    """Discs on noise: image ``i`` has a disc of radius 6 to 11, a dot, and an empty target where asked."""
 
     info = DatasetInfo(
         name="drawn",
@@ -47,10 +47,15 @@ class DrawnDataset(Dataset):
     )
 
     def __init__(
-        self, n_images: int = 6, splits: str = "tttvee", broken: tuple[int, ...] = (), empty: bool = False
+        self,
+        n_images: int = 6,
+        splits: str = "tttvee",
+        broken: tuple[int, ...] = (),
+        empty: bool = False,
+        only: str | None = None,
     ):
         names = {"t": "train", "v": "val", "e": "test"}
-        self.broken, self.empty = broken, empty
+        self.broken, self.empty, self.only = broken, empty, only
         records = [
             Record(f"page{i}", f"group{i}", names[splits[i % len(splits)]], index=i) for i in range(n_images)
         ]
@@ -61,7 +66,7 @@ class DrawnDataset(Dataset):
             raise DataError(f"{record.image_id}.png is truncated; copy it again.")
         height, width = 40, 56
         y, x = np.ogrid[:height, :width]
-        disc = (y - 18) ** 2 + (x - 24) ** 2 <= (6 + record.index) ** 2
+        disc = (y - 18) ** 2 + (x - 24) ** 2 <= (6 + record.index % 6) ** 2
         dot = np.zeros((height, width), bool)
         dot[34, 50] = True
         image = np.random.default_rng(record.index).integers(0, 80, (height, width, 3), dtype=np.uint8)
@@ -69,4 +74,6 @@ class DrawnDataset(Dataset):
         labels = {"disc": disc, "dot": dot}
         if self.empty:
             labels["none"] = np.zeros((height, width), bool)
+        if self.only:
+            labels = {self.only: labels[self.only]}
         return Reading(image, labels, spacing_mm=(0.5, 0.5))
