@@ -67,8 +67,7 @@ def table_for(name, **changes):
 
 
 def texts(figure):
-    """Every visible word of a figure."""
-    figure.canvas.draw()
+    """Every visible word of a figure; tick labels are there once it has been drawn."""
     return [
         text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_visible() and text.get_text()
     ]
@@ -87,17 +86,10 @@ def assert_readable(figure):
         assert box.x1 <= page.x1 + 1, text
         assert box.y0 >= page.y0 - 1, text
         assert box.y1 <= page.y1 + 1, text
-    for kind in ("title", "xaxis.label"):
-        parts = [eval_attribute(axis, kind) for axis in figure.axes]
+    for parts in ([axis.title for axis in figure.axes], [axis.xaxis.label for axis in figure.axes]):
         boxes = [part.get_window_extent(renderer) for part in parts if part.get_text()]
         for one, other in itertools.combinations(boxes, 2):
-            assert not one.overlaps(other), kind
-
-
-def eval_attribute(thing, path):
-    for name in path.split("."):
-        thing = getattr(thing, name)
-    return thing
+            assert not one.overlaps(other)
 
 
 @pytest.fixture(autouse=True)
@@ -108,9 +100,9 @@ def _close():
 
 @pytest.mark.parametrize("name", list(FIGURES))
 @pytest.mark.parametrize("width_in", [figures.SINGLE_COLUMN_IN, figures.DOUBLE_COLUMN_IN])
-def test_every_figure_fits_the_column_with_one_to_fifteen_targets(name, width_in):
+def test_every_figure_fits_the_column(name, width_in):
     for targets in (BRAIN, BRAIN[:1]):
-        figure = FIGURES[name](table_for(name, targets=targets), width_in=width_in)
+        figure = FIGURES[name](table_for(name, targets=targets, n_images=6), width_in=width_in)
         assert figure.get_size_inches()[0] == pytest.approx(width_in)
         assert_readable(figure)
 
@@ -124,7 +116,7 @@ def test_fifteen_targets_wrap(name):
 
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_long_names_two_models_and_folds_stay_readable(name):
-    table = table_for(name, targets=("a_very_long_name_of_an_anatomical_structure_left_side",), n_images=6)
+    table = table_for(name, targets=("a_very_long_name_of_an_anatomical_structure_left_side",), n_images=2)
     other = table[table["model"] == "vit_t"].assign(model="my_own_checkpoint_finetuned_on_everything_v2")
     assert_readable(FIGURES[name](pd.concat([table, other], ignore_index=True)))
 
@@ -142,7 +134,7 @@ def test_empty_and_nan_tables_are_one_sentence(name):
         FIGURES[name](table.iloc[:0])
     with pytest.raises(StudyError, match=r"all \d+ values of dice are NaN \(\d+ error\)"):
         FIGURES[name](table.assign(dice=np.nan, status="error"))
-    with pytest.raises(StudyError, match="needs the column.*prompt"):
+    with pytest.raises(StudyError, match=r"needs the column.*prompt"):
         FIGURES[name](table.drop(columns="prompt"))
     with pytest.raises(StudyError, match="baseline only"):
         FIGURES[name](table[table["model"] == "ellipse"])
@@ -150,7 +142,7 @@ def test_empty_and_nan_tables_are_one_sentence(name):
 
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_rows_without_a_score_are_left_out_and_counted(name):
-    table = table_for(name, n_images=6)
+    table = table_for(name, targets=("brain",), n_images=6)
     lost = table["image_id"] == "slice_000"
     table.loc[lost, ["dice", "status"]] = [np.nan, "error"]
     figure = FIGURES[name](table)
@@ -160,7 +152,7 @@ def test_rows_without_a_score_are_left_out_and_counted(name):
 
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_style_is_not_left_behind_and_the_table_is_not_changed(name):
-    table, before = table_for(name, n_images=2), mpl.rcParams.copy()
+    table, before = table_for(name, targets=("brain",), n_images=2), mpl.rcParams.copy()
     untouched = table.copy()
     FIGURES[name](table)
     assert mpl.rcParams == before
@@ -169,7 +161,7 @@ def test_style_is_not_left_behind_and_the_table_is_not_changed(name):
 
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_demonstration_model_and_phantoms_are_stamped(name):
-    table = table_for(name, n_images=2)
+    table = table_for(name, targets=("brain",), prompts=("box",), n_images=2)
     assert any("not the paper's numbers" in text for text in texts(FIGURES[name](table)))
     table = table.assign(model=table["model"].replace("vit_t", "vit_b"))
     assert not any("not the paper's" in text or "PHANTOM" in text for text in texts(FIGURES[name](table)))
@@ -246,6 +238,7 @@ def test_before_after_pairs_the_same_objects():
     table = score_table(targets=("brain",), prompts=("box",), stages=TUNED)
     lost = (table["image_id"] == "slice_004") & (table["shots"] == 5)
     figure = figures.draw_before_after(table[~lost])
+    figure.draw_without_rendering()
     (axis,) = figure.axes
     paired = [line.get_ydata() for line in axis.lines if len(line.get_ydata()) == len(TUNED)]
     kept = headline(table[(table["model"] == "vit_t") & (table["image_id"] != "slice_004")])

@@ -24,6 +24,8 @@ STYLE = PACKAGE_DIR / "style.mplstyle"
 SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN = 3.5, 7.2
 PAGE_HEIGHT_IN = 9.6
 _STAMP_SIZE_PT = 6
+_FOOT_IN = 0.3
+_LINE_IN = 0.165
 
 
 class Facet(NamedTuple):
@@ -156,7 +158,7 @@ def title_of(words: str, rows: pd.DataFrame, columns: Sequence[str] = ("dataset"
 def shrinkage(figure: Figure, axes: Sequence[Axes], panel_height_in: float) -> float:
     """How much smaller than wished the panels had to become to fit a page: a factor from 0.5 to 1."""
     n_rows = axes[0].get_subplotspec().get_gridspec().nrows
-    return float(np.clip((figure.get_size_inches()[1] - 0.7) / (n_rows * panel_height_in), 0.5, 1))
+    return float(np.clip((figure.get_size_inches()[1] - _FOOT_IN) / (n_rows * panel_height_in), 0.5, 1))
 
 
 def interval_words(rows: pd.DataFrame) -> str:
@@ -204,7 +206,7 @@ def facet_axes(
     wide = width_in > (SINGLE_COLUMN_IN + DOUBLE_COLUMN_IN) / 2
     n_columns = min(n_panels, (2 if n_panels == 4 else max_columns) if wide else 1)
     n_rows = -(-n_panels // n_columns)
-    height_in = min(n_rows * panel_height_in + 0.7, max(PAGE_HEIGHT_IN, n_rows * 0.9))
+    height_in = min(n_rows * panel_height_in + _FOOT_IN, max(PAGE_HEIGHT_IN - 0.6, n_rows * 0.9))
     figure, grid = plt.subplots(n_rows, n_columns, figsize=(width_in, height_in), squeeze=False, **shared)
     axes = list(grid.flat)
     for spare in axes[n_panels:]:
@@ -220,15 +222,19 @@ def is_bottom(axis: Axes, axes: Sequence[Axes]) -> bool:
 
 
 def head(figure: Figure, title: str, handles: Sequence[Artist] = ()) -> None:
-    """Put a title and the legend above the panels, in as many columns as fit the width."""
-    width_in = figure.get_size_inches()[0]
+    """Put a title and the legend above the panels and make the figure taller by them."""
+    width_in, height_in = figure.get_size_inches()
     widths_in = [0.058 * len(str(handle.get_label())) + 0.42 for handle in handles]
     fitting = width_in // max(widths_in, default=1.0) if sum(widths_in) > width_in else len(handles)
+    n_columns = int(np.clip(fitting, 1, max(len(handles), 1)))
+    lines = textwrap.wrap(title, int(width_in / 0.068))
+    n_lines = -(-len(handles) // n_columns) + 1.15 * len(lines)
+    figure.set_size_inches(width_in, height_in + n_lines * _LINE_IN)
     figure.legend(
         handles=list(handles),
         loc="outside upper left",
-        ncols=int(np.clip(fitting, 1, max(len(handles), 1))),
-        title=textwrap.fill(title, int(width_in / 0.068)),
+        ncols=n_columns,
+        title="\n".join(lines),
         title_fontsize=9,
         alignment="left",
     )

@@ -77,7 +77,7 @@ def draw_image(
         figure, grid = plt.subplots(
             n_rows,
             n_columns,
-            figsize=(panel_in * n_columns, n_rows * (panel_in * tall + 0.25) + 0.6),
+            figsize=(panel_in * n_columns, n_rows * (panel_in * tall + 0.25) + 0.15),
             squeeze=False,
         )
         shown: list[Prompt] = []

@@ -125,7 +125,7 @@ def draw_overlays(
         figure, grid = plt.subplots(
             n_rows,
             n_ranks * blocks,
-            figsize=(width_in, n_rows * (panel_in + 0.12) + 0.55),
+            figsize=(width_in, n_rows * (panel_in + 0.12) + 0.1),
             squeeze=False,
             layout="compressed",
         )

@@ -68,7 +68,7 @@ def draw_samples(
         figure, grid = plt.subplots(
             n_rows,
             n_columns,
-            figsize=(width_in, panel_in * sum(tallest) + 0.2 * n_rows + 0.5),
+            figsize=(width_in, panel_in * sum(tallest) + 0.2 * n_rows + 0.1),
             height_ratios=tallest,
             squeeze=False,
             layout="compressed",

@@ -113,7 +113,7 @@ def draw_before_after(
     rows = rows.iloc[np.argsort(rows["prompt"].map(order), kind="stable")]
     n_panels = len(rows.drop_duplicates(_SERIES))
     dense = n_panels > 12
-    panels = facets(rows, ("target", "prompt_words", "dataset", "model"), 24 if dense else 38)
+    panels = facets(rows, ("target", "prompt_words", "dataset", "model"), 20 if dense else 38)
     with style():
         figure, axes = facet_axes(
             n_panels, width_in=width_in, panel_height_in=1.8, max_columns=5 if dense else 3, sharey=True
