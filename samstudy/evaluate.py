@@ -15,7 +15,7 @@ from samstudy.datasets import Dataset
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
 from samstudy.inference import Embedding
-from samstudy.metrics import MaskScorer
+from samstudy.metrics import METRICS, MaskScorer, is_tubular
 from samstudy.models import Model, load_model
 from samstudy.prompts import PROMPTS, headline_choice, make_prompt
 from samstudy.results import make_table
@@ -76,7 +76,8 @@ def evaluate(
     pandas.DataFrame
         Columns of :data:`samstudy.results.COLUMNS`. An image that cannot be read, a prompt that cannot be
         made and a model that fails are rows with ``status == "error"`` and the reason; an empty reference
-        gives rows with ``ref_empty`` and no scores. Order: image, model, object, prompt, mask choice.
+        gives rows with ``ref_empty`` and no scores; clDice is there for tubular references only
+        (:func:`samstudy.metrics.is_tubular`). Order: image, model, object, prompt, mask choice.
 
     Raises
     ------
@@ -161,7 +162,8 @@ def _tasks(work: _Work, sample: Sample) -> list[_Task]:
     tasks = []
     for object_id, mask in sample.labels.items():
         reference = mask if sample.valid is None else mask & sample.valid
-        scorer = MaskScorer(reference, sample.spacing_mm, work.dataset.info.nsd_tolerance)
+        metrics = [name for name in METRICS if name != "cldice" or is_tubular(reference)]
+        scorer = MaskScorer(reference, sample.spacing_mm, work.dataset.info.nsd_tolerance, metrics=metrics)
         known = _sample_columns(sample) | {
             "object_id": object_id,
             "target": target_of(object_id),

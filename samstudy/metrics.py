@@ -22,12 +22,15 @@ from functools import cached_property
 from numbers import Real
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
 from samstudy.errors import StudyError
 from samstudy.masks import as_mask, bounds_of
 from samstudy.registry import Registry
+
+_MOST_INSCRIBED = 0.1
 
 
 class Shape:
@@ -201,6 +204,27 @@ def cldice(pair: Pair) -> float:
     precision = float(pair.reference.mask[pair.mask.skeleton].mean())
     sensitivity = float(pair.mask.mask[pair.reference.skeleton].mean())
     return 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0
+
+
+def is_tubular(mask: np.ndarray) -> bool:
+    """Say whether a centre line means something for a shape: is it long for its thickness?
+
+    Parameters
+    ----------
+    mask : numpy.ndarray, bool, H x W
+        May be empty.
+
+    Returns
+    -------
+    bool
+        True where the largest inscribed disc covers less than a tenth of the mask. A disc, an ellipse of 1 : 9
+        or an organ is not tubular, a vessel tree is. Thinning a thick shape takes time that grows with the cube of
+        its size and says nothing, so the evaluation leaves clDice out for it.
+    """
+    if not mask.any():
+        return False
+    radius_px = distance_transform_edt(np.pad(mask[bounds_of(mask)], 1)).max()
+    return bool(np.pi * radius_px**2 < _MOST_INSCRIBED * mask.sum())
 
 
 class MaskScorer:

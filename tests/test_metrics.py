@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from samstudy import metrics
 from samstudy.errors import StudyError
-from samstudy.metrics import METRICS, MaskScorer, score
+from samstudy.metrics import METRICS, MaskScorer, is_tubular, score
 
 SIZE_HW = (48, 64)
 SURFACE = ("nsd", "hd95", "assd")
@@ -208,3 +208,19 @@ def test_cldice_takes_the_whole_mask_where_thinning_leaves_nothing(monkeypatch):
 def test_bad_input_is_a_sentence(arguments, sentence):
     with pytest.raises(StudyError, match=sentence):
         score(**{"reference": SQUARE, "mask": SQUARE, **arguments})
+
+
+def test_tubular_is_long_for_its_thickness():
+    y, x = np.ogrid[:200, :200]
+    disc = (y - 100) ** 2 + (x - 100) ** 2 <= 60**2
+    ellipse = ((y - 100) / 10) ** 2 + ((x - 100) / 90) ** 2 <= 1
+    line = np.zeros((200, 200), bool)
+    line[99:102, 5:195] = True
+    tree = line | line.T
+    assert [is_tubular(m) for m in (disc, ellipse, line, tree, disc & False)] == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
