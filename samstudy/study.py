@@ -161,7 +161,7 @@ def profile(name: str = "demo", path: str | Path | None = None) -> Profile:
 
 
 def check_names(chosen: Profile, kinds: Iterable[str] = ("dataset", "model", "prompt")) -> None:
-    """Raise StudyError for the first name of a profile that is registered nowhere.
+    """Raise StudyError for the first name of a profile that is neither registered nor a path.
 
     Parameters
     ----------
@@ -172,8 +172,7 @@ def check_names(chosen: Profile, kinds: Iterable[str] = ("dataset", "model", "pr
     for kind in kinds:
         known = _registry(kind)
         for name in _names_of(chosen, kind):
-            is_checkpoint = kind == "model" and Path(name).suffix in {".pth", ".pt", ".safetensors"}
-            if name not in known and not is_checkpoint:
+            if name not in known and not _is_path(kind, name):
                 raise StudyError(f"study.yaml: profile {chosen.name!r}: {unknown_name(kind, name, known)}")
 
 
@@ -191,6 +190,12 @@ def main(arguments: list[str] | None = None) -> int:
             raise StudyError("expected the words: datasets PROFILE.")
         chosen = _choose(load_study(), arguments[1])
         check_names(chosen, kinds=("dataset",))
+        for name in chosen.datasets:
+            if _is_path("dataset", name):
+                raise StudyError(
+                    f"make has no rule for a folder of one's own: use samstudy run --dataset {name}, or run the "
+                    "notebooks with it."
+                )
     except StudyError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -202,6 +207,12 @@ def _choose(study: Study, name: str) -> Profile:
     if name not in study.profiles:
         raise unknown_name("profile", str(name), study.profiles)
     return study.profiles[name]
+
+
+def _is_path(kind: str, name: str) -> bool:
+    if kind == "dataset":
+        return name.startswith("folder:")
+    return kind == "model" and Path(name).suffix in {".pth", ".pt", ".safetensors"}
 
 
 def _registry(kind: str) -> Iterable[str]:
