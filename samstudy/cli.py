@@ -51,6 +51,7 @@ def _tell(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     from samstudy import notebook
     from samstudy.pretrain import train
+    from samstudy.tuning import Recipe
 
     parser = argparse.ArgumentParser(prog="samstudy", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -86,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", default="vit_t", help="base: name or checkpoint file")
     sub.add_argument("--shots", type=int, default=10, help="training images (default 10)")
     sub.add_argument("--prompts", default="box,point_center", help="modes, separated by commas")
+    sub.add_argument(
+        "--steps", type=int, default=Recipe.steps, help=f"most optimiser steps (default {Recipe.steps})"
+    )
 
     train.add_arguments(add("pretrain", train.run, "Pretrain vit_t on synthetic scenes (resumes)."))
     notebook.add_arguments(add("notebook", notebook.run, "Run a notebook template with checked parameters."))
@@ -166,7 +170,7 @@ def _finetune(parsed: argparse.Namespace) -> int:
 
     return _report(run_finetuning(
         parsed.dataset, parsed.model, parsed.shots, _names(parsed.prompts), parsed.output, root=parsed.root,
-        split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device,
+        split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device, steps=parsed.steps,
     ))  # fmt: skip
 
 

@@ -95,11 +95,12 @@ def run_finetuning(
     limit: int | None = None,
     seed: int = 0,
     device: str = "auto",
+    steps: int = Recipe.steps,
 ) -> RunReport:
     """Write ``weights.safetensors`` (+ ``.json``), ``scores.parquet`` and ``scores.csv`` into a folder.
 
     The base, the tuned model and the ellipse are evaluated on the same objects of ``split``, by default the
-    test split, which tuning never reads.
+    test split, which tuning never reads. ``steps`` is the largest number of optimiser steps.
 
     Raises
     ------
@@ -109,7 +110,7 @@ def run_finetuning(
     source = load_dataset(dataset, root=root)
     base = load_model(model, device)
     _check_writable(output)
-    tuned = finetune(base, source, shots=shots, seed=seed, recipe=Recipe(prompts=tuple(prompts)))
+    tuned = finetune(base, source, shots=shots, seed=seed, recipe=Recipe(prompts=tuple(prompts), steps=steps))
     save_tuned(tuned, output / "weights.safetensors")
     table = evaluate(source, [base, tuned, load_model("ellipse")], prompts, split or "test", limit, seed)
     _write_scores(table, output, source, seed)
