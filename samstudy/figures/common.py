@@ -25,6 +25,7 @@ SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN = 3.5, 7.2
 PAGE_HEIGHT_IN = 9.6
 _STAMP_SIZE_PT = 6
 _FOOT_IN = 0.3
+_LEAST_PANEL_IN = 1.1
 _LINE_IN = 0.165
 
 
@@ -182,6 +183,7 @@ def facet_axes(
     width_in: float = DOUBLE_COLUMN_IN,
     panel_height_in: float = 1.6,
     max_columns: int = 3,
+    narrow_columns: int = 1,
     **shared: Any,
 ) -> tuple[Figure, list[Axes]]:
     """Make a figure of wrapped panels.
@@ -192,8 +194,8 @@ def facet_axes(
         Number of panels, at least 1.
     width_in, panel_height_in : float
         Width of the figure and wished height of a panel, in inches; panels shrink to fit a page.
-    max_columns : int
-        Most panels side by side at double-column width; a single-column figure has one.
+    max_columns, narrow_columns : int
+        Most panels side by side at double-column and at single-column width.
     **shared
         ``sharex``, ``sharey`` and the like for ``matplotlib.pyplot.subplots``.
 
@@ -204,9 +206,9 @@ def facet_axes(
         ``n_panels`` of them, row by row.
     """
     wide = width_in > (SINGLE_COLUMN_IN + DOUBLE_COLUMN_IN) / 2
-    n_columns = min(n_panels, (2 if n_panels == 4 else max_columns) if wide else 1)
+    n_columns = min(n_panels, (2 if n_panels == 4 else max_columns) if wide else narrow_columns)
     n_rows = -(-n_panels // n_columns)
-    height_in = min(n_rows * panel_height_in + _FOOT_IN, max(PAGE_HEIGHT_IN - 0.6, n_rows * 0.9))
+    height_in = min(n_rows * panel_height_in + _FOOT_IN, max(PAGE_HEIGHT_IN - 0.6, n_rows * _LEAST_PANEL_IN))
     figure, grid = plt.subplots(n_rows, n_columns, figsize=(width_in, height_in), squeeze=False, **shared)
     axes = list(grid.flat)
     for spare in axes[n_panels:]:

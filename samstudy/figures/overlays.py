@@ -28,6 +28,7 @@ RANKS = ("only", "best", "median", "worst")
 _SMALL = 0.4
 _CONTEXT = 2.0
 _MANY_TARGETS = 5
+_ROW_NAME_IN = 0.4
 
 
 def pick_objects(rows: pd.DataFrame, metric: str = "dice") -> dict[str, pd.Series]:
@@ -121,11 +122,11 @@ def draw_overlays(
     blocks = min(n_columns // n_ranks, len(picked))
     n_rows = -(-len(picked) // blocks)
     with style():
-        panel_in = width_in / max(n_ranks * blocks, 3)
+        panel_in = (width_in - _ROW_NAME_IN * blocks) / max(n_ranks * blocks, 3)
         figure, grid = plt.subplots(
             n_rows,
             n_ranks * blocks,
-            figsize=(width_in, n_rows * (panel_in + 0.12) + 0.1),
+            figsize=(width_in, n_rows * (panel_in + 0.27)),
             squeeze=False,
             layout="compressed",
         )
@@ -135,7 +136,7 @@ def draw_overlays(
         for i, (target, objects) in enumerate(picked.items()):
             start = n_ranks * (i // n_rows)
             axes = grid[i % n_rows, start : start + n_ranks]
-            _name_row(axes[0], target, int((rows["target"] == target).sum()))
+            _name_row(axes[0], target, int((rows["target"] == target).sum()), panel_in)
             for axis, (rank, row) in zip(axes, objects.items(), strict=False):
                 prompts.append(_draw_object(axis, row, rank, *predict_row(dataset, model, row, seed)))
         words = [dataset.info.name, series_names(rows).iloc[0], palette.prompt_words(prompt)]
@@ -179,8 +180,8 @@ def _bare(axis: Axes) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _name_row(axis: Axes, target: str, n_objects: int) -> None:
-    lines = textwrap.wrap(shorten(palette.plain(target), 32), 16)
+def _name_row(axis: Axes, target: str, n_objects: int, panel_in: float) -> None:
+    lines = textwrap.wrap(shorten(palette.plain(target), 32), max(int(panel_in / 0.07), 8))
     axis.set_ylabel("\n".join([*lines, f"n = {n_objects}"]))
 
 

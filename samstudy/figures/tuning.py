@@ -33,6 +33,7 @@ from samstudy.statistics import GRID, estimate, headline
 
 _COLUMNS = (*GRID, "fold", "image_id", "object_id", "group_id", "mask_choice", "iou_pred")
 _SERIES = ["target", "dataset", "model", "prompt"]
+_DENSE = 12
 ZERO_SHOT = ("none", 0)
 
 
@@ -112,11 +113,16 @@ def draw_before_after(
     rows = rows.assign(prompt_words=rows["prompt"].map(palette.prompt_words))
     rows = rows.iloc[np.argsort(rows["prompt"].map(order), kind="stable")]
     n_panels = len(rows.drop_duplicates(_SERIES))
-    dense = n_panels > 12
+    dense = n_panels > _DENSE
     panels = facets(rows, ("target", "prompt_words", "dataset", "model"), 20 if dense else 38)
     with style():
         figure, axes = facet_axes(
-            n_panels, width_in=width_in, panel_height_in=1.8, max_columns=5 if dense else 3, sharey=True
+            n_panels,
+            width_in=width_in,
+            panel_height_in=1.8,
+            max_columns=5 if dense else 3,
+            narrow_columns=2 if dense else 1,
+            sharey=True,
         )
         for axis, panel in zip(axes, panels, strict=True):
             _paired_lines(axis, panel)
@@ -201,10 +207,16 @@ def draw_few_shot(table: pd.DataFrame, *, dataset: Any = None, width_in: float =
     colours = palette.prompt_colours(palette.prompt_order(rows["prompt"]))
     methods = [method for method in rows["tuning"].unique() if method != "none"]
     looks = dict(zip(methods, palette.LINE_STYLES[::2], strict=False))
-    panels = facets(rows, ("target", "dataset", "model"))
+    dense = len(rows.drop_duplicates(["target", "dataset", "model"])) > _DENSE
+    panels = facets(rows, ("target", "dataset", "model"), 20 if dense else 38)
     with style():
         figure, axes = facet_axes(
-            len(panels), width_in=width_in, panel_height_in=1.9, sharey=True, sharex=True
+            len(panels),
+            width_in=width_in,
+            panel_height_in=1.9,
+            narrow_columns=2 if dense else 1,
+            sharey=True,
+            sharex=True,
         )
         for axis, panel in zip(axes, panels, strict=True):
             for prompt, of_prompt in panel.rows.groupby("prompt", sort=False):
