@@ -284,6 +284,9 @@ def test_caption_says_what_every_reader_is_owed():
     assert "simulated from the reference" in caption
     assert "oracle picks the candidate by the reference" in caption
     assert "not the paper's numbers" in caption
+    assert "There are no intervals: fewer than 5 groups." in figures.standard_caption(
+        None, score_table(n_images=3)
+    )
     assert "simulated" in figures.standard_caption(None, score_table(n_images=0))
 
 

@@ -24,6 +24,7 @@ STYLE = PACKAGE_DIR / "style.mplstyle"
 SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN = 3.5, 7.2
 PAGE_HEIGHT_IN = 9.6
 _STAMP_SIZE_PT = 6
+_INTERVALS = "95 % interval over groups"
 _FOOT_IN = 0.3
 _LEAST_PANEL_IN = 1.1
 _LINE_IN = 0.165
@@ -166,7 +167,7 @@ def interval_words(rows: pd.DataFrame) -> str:
     """Say what the intervals of a figure are, or why it has none."""
     if len(rows.drop_duplicates(["dataset", "group_id"])) < MIN_GROUPS:
         return f"no intervals: fewer than {MIN_GROUPS} groups"
-    return "95 % interval over groups"
+    return _INTERVALS
 
 
 def shorten(text: str, length: int) -> str:
@@ -299,9 +300,12 @@ def standard_caption(dataset: Any, table: pd.DataFrame) -> str:
     sentences = [*_counts(info, table), "Prompts are simulated from the reference masks."]
     if palette.ORACLE in set(table.get("mask_choice", ())):
         sentences.append("The oracle picks the candidate by the reference, which no user has.")
-    noun = getattr(info, "group_noun", "group")
     note = getattr(info, "interval_note", "")
-    sentences.append(f"Intervals are 95 % bootstrap intervals over the unit '{noun}'.")
+    if not table.empty and interval_words(table) != _INTERVALS:
+        sentences.append(f"There are {interval_words(table)}.")
+    else:
+        noun = getattr(info, "group_noun", "group")
+        sentences.append(f"Intervals are 95 % bootstrap intervals over the unit '{noun}'.")
     sentences.extend(
         f"{text[0].upper()}{text[1:].rstrip('.')}." for text in [note, *stamps(table, info)] if text
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -29,6 +30,7 @@ _SMALL = 0.4
 _CONTEXT = 2.0
 _MANY_TARGETS = 5
 _ROW_NAME_IN = 0.4
+_ONE_LINE_IN = 1.1
 
 
 def pick_objects(rows: pd.DataFrame, metric: str = "dice") -> dict[str, pd.Series]:
@@ -117,33 +119,35 @@ def draw_overlays(
     rows = _rows_of(dataset, table, model, prompt, choice)
     _check_seed(rows, seed)
     picked = {target: pick_objects(cell) for target, cell in rows.groupby("target", sort=False)}
-    n_ranks = max(map(len, picked.values()))
-    n_columns = 3 if len(picked) <= _MANY_TARGETS else 6
-    blocks = min(n_columns // n_ranks, len(picked))
-    n_rows = -(-len(picked) // blocks)
     with style():
-        panel_in = (width_in - _ROW_NAME_IN * blocks) / max(n_ranks * blocks, 3)
-        figure, grid = plt.subplots(
-            n_rows,
-            n_ranks * blocks,
-            figsize=(width_in, n_rows * (panel_in + 0.27)),
-            squeeze=False,
-            layout="compressed",
-        )
-        for axis in grid.flat:
-            _bare(axis)
+        figure, rows_of_axes, panel_in = _grid(len(picked), max(map(len, picked.values())), width_in)
         prompts = []
-        for i, (target, objects) in enumerate(picked.items()):
-            start = n_ranks * (i // n_rows)
-            axes = grid[i % n_rows, start : start + n_ranks]
+        for (target, objects), axes in zip(picked.items(), rows_of_axes, strict=False):
             _name_row(axes[0], target, int((rows["target"] == target).sum()), panel_in)
             for axis, (rank, row) in zip(axes, objects.items(), strict=False):
-                prompts.append(_draw_object(axis, row, rank, *predict_row(dataset, model, row, seed)))
+                sample, shown, mask = predict_row(dataset, model, row, seed)
+                _draw_object(axis, row, rank, sample, shown, mask, panel_in)
+                prompts.append(shown)
         words = [dataset.info.name, series_names(rows).iloc[0], palette.prompt_words(prompt)]
         title = f"{', '.join(words)}, {palette.MASK_CHOICE_WORDS.get(choice, choice)}"
         head(figure, f"{title}: best, median and worst Dice", overlay_handles(prompts))
         stamp(figure, rows, dataset.info)
     return figure
+
+
+def _grid(n_targets: int, n_ranks: int, width_in: float) -> tuple[Figure, list[Sequence[Axes]], float]:
+    """Make bare panels; return the figure, each target's panels, and the width of one in inches."""
+    n_columns = 3 if n_targets <= _MANY_TARGETS else 6
+    blocks = min(n_columns // n_ranks, n_targets)
+    n_rows = -(-n_targets // blocks)
+    panel_in = (width_in - _ROW_NAME_IN * blocks) / max(n_ranks * blocks, 3)
+    height_in = n_rows * (panel_in + (0.27 if panel_in > _ONE_LINE_IN else 0.4))
+    figure, grid = plt.subplots(
+        n_rows, n_ranks * blocks, figsize=(width_in, height_in), squeeze=False, layout="compressed"
+    )
+    for axis in grid.flat:
+        _bare(axis)
+    return figure, [row for block in np.split(grid, blocks, axis=1) for row in block], panel_in
 
 
 def _rows_of(dataset: Dataset, table: pd.DataFrame, model: Model, prompt: str, choice: str) -> pd.DataFrame:
@@ -186,8 +190,8 @@ def _name_row(axis: Axes, target: str, n_objects: int, panel_in: float) -> None:
 
 
 def _draw_object(
-    axis: Axes, row: pd.Series, rank: str, sample: Sample, prompt: Prompt, mask: np.ndarray
-) -> Prompt:
+    axis: Axes, row: pd.Series, rank: str, sample: Sample, prompt: Prompt, mask: np.ndarray, panel_in: float
+) -> None:
     reference = sample.labels[row["object_id"]]
     if sample.valid is not None:
         reference = reference & sample.valid
@@ -199,9 +203,10 @@ def _draw_object(
     if window is not None:
         _zoom(axis, sample, window)
     draw_scale_bar(axis, sample.spacing_mm)
-    axis.set_title(f"{rank}: Dice {row['dice']:.2f}", pad=2)
-    axis.set_xlabel(shorten(str(row["image_id"]), 26), fontsize=6, labelpad=1)
-    return prompt
+    shown_in = panel_in * min(1.0, sample.size_hw[1] / sample.size_hw[0])
+    score = f"Dice {row['dice']:.2f}"
+    axis.set_title(f"{rank}: {score}" if shown_in > _ONE_LINE_IN else f"{rank}\n{score}", pad=2)
+    axis.set_xlabel(shorten(str(row["image_id"]), max(int(shown_in / 0.048), 5)), fontsize=6, labelpad=1)
 
 
 def zoom_window(masks: np.ndarray, prompt: Prompt) -> tuple[float, float, float, float] | None:

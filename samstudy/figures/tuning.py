@@ -251,4 +251,4 @@ def _shots_axis(axis: Axes, axes: list[Axes], shots: list[int], title: str) -> N
     axis.set_xticks(shots, [str(k) for k in shots])
     axis.set_xticks([], minor=True)
     axis.set(title=title, ylim=(0, 1.02), xlim=(-0.15, shots[-1] * 1.25))
-    _label(axis, axes, "training images (0: zero-shot)")
+    _label(axis, axes, "training images")
