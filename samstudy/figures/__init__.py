@@ -11,11 +11,13 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, standard_caption, style
+from samstudy.figures.image import draw_image
 from samstudy.figures.output import save_figure
 from samstudy.figures.overlays import draw_overlays, pick_objects
 from samstudy.figures.panel import draw_overlay
 from samstudy.figures.samples import draw_samples
 from samstudy.figures.scores import draw_mask_choice, draw_scores
+from samstudy.figures.sizes import draw_sizes, object_sizes
 from samstudy.figures.skill import draw_skill
 from samstudy.figures.tuning import draw_before_after, draw_few_shot
 from samstudy.registry import Registry
@@ -32,12 +34,15 @@ __all__ = [
     "SINGLE_COLUMN_IN",
     "draw_before_after",
     "draw_few_shot",
+    "draw_image",
     "draw_mask_choice",
     "draw_overlay",
     "draw_overlays",
     "draw_samples",
     "draw_scores",
+    "draw_sizes",
     "draw_skill",
+    "object_sizes",
     "pick_objects",
     "save_figure",
     "standard_caption",

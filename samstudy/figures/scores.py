@@ -206,7 +206,7 @@ def _baseline_band(axis: Axes, position: float, values: np.ndarray, limit: tuple
 def _gain(axis: Axes, position: float, gain: float) -> None:
     if np.isfinite(gain):
         place = {"transform": axis.get_yaxis_transform(), "ha": "left", "va": "center"}
-        axis.text(1.01, position, signed(gain), fontsize=7, color=palette.ORACLE_TEXT, **place)
+        axis.text(1.03, position, signed(gain), fontsize=7, color=palette.ORACLE_TEXT, **place)
 
 
 def _score_handles(choices: Sequence[str], rows: pd.DataFrame, metric: str) -> list[Patch | Line2D]:

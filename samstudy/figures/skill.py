@@ -98,4 +98,4 @@ def _dumbbell(axis: Axes, at: float, cell: pd.Series, colour: str) -> None:
     draw_interval(axis, at, Estimate(cell["mean"], low, high, "mean", ""), colour, size=4.5)
     if np.isfinite(cell["skill"]):
         place = {"transform": axis.get_yaxis_transform(), "va": "center"}
-        axis.text(1.02, at, signed(cell["skill"]), fontsize=7, **place)
+        axis.text(1.03, at, signed(cell["skill"]), fontsize=7, **place)
