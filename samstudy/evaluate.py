@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -94,6 +95,9 @@ def evaluate(
     loaded = [load_model(m, device) if isinstance(m, str) else m for m in models]
     if not loaded or not prompts:
         raise StudyError("nothing to evaluate: give at least one model and one prompt mode.")
+    twice = [name for (name, *_), n in Counter((m.name, m.weights_sha) for m in loaded).items() if n > 1]
+    if twice:
+        raise StudyError(f"the model {twice[0]!r} is named twice with the same weights: name it once.")
     for model in loaded:
         model.prepare(dataset)
     work = _Work(dataset, tuple(prompts), seed)

@@ -73,9 +73,9 @@ def run_evaluation(
     for mode in prompts:
         PROMPTS[mode]
     source = load_dataset(dataset, root=root)
-    loaded = {model.name: model for model in (load_model(name, device) for name in models)}
+    loaded = [load_model(name, device) for name in models]
     _check_writable(output)
-    table = evaluate(source, list(loaded.values()), prompts, split=split, limit=limit, seed=seed)
+    table = evaluate(source, loaded, prompts, split=split, limit=limit, seed=seed)
     _write_scores(table, output, source, seed)
     problems = _problems(table)
     n_drawn = _draw(source, table, loaded, output / "overlays", n_overlays, seed)
@@ -149,7 +149,7 @@ def _summary(table: pd.DataFrame) -> str:
 
 
 def _draw(
-    source: Dataset, table: pd.DataFrame, models: dict[str, Model], folder: Path, most: int, seed: int
+    source: Dataset, table: pd.DataFrame, models: Sequence[Model], folder: Path, most: int, seed: int
 ) -> int:
     scored = table.loc[table["status"].isin(["ok", "pred_empty"]), "image_id"].unique()
     if most < 1 or not len(scored):

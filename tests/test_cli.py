@@ -76,6 +76,7 @@ def test_two_runs_write_the_same_table(capsys, folder, tmp_path, monkeypatch):
         ("--dataset", "mni125", r"unknown dataset 'mni125'; did you mean 'mni152'"),
         ("--dataset", "folder:/no/such/place", "/no/such/place"),
         ("--models", "vit_t,elipse", "unknown model 'elipse'; did you mean 'ellipse'"),
+        ("--models", "ellipse,ellipse", "'ellipse' is named twice"),
         ("--models", "nowhere.pth", "no checkpoint at nowhere.pth"),
         ("--prompts", "box,point_centre", "unknown prompt 'point_centre'; did you mean 'point_center'"),
         ("--device", "cpuu", "unknown device 'cpuu'; did you mean 'cpu'"),
@@ -182,7 +183,9 @@ def test_finetune_leaves_weights_that_load_again(capsys, make_folder, disc, tmp_
     assert status == DONE
     assert "weights.safetensors" in out
     assert set(read_table(output / "scores.parquet").tuning) == {"none", "decoder"}
-    assert run_folder(capsys, root, tmp_path / "again", "--models", output / "weights.safetensors")[0] == DONE
+    both = f"vit_t,{output / 'weights.safetensors'}"
+    assert run_folder(capsys, root, tmp_path / "again", "--models", both)[0] == DONE
+    assert set(read_table(tmp_path / "again" / "scores.parquet").shots) == {0, 2}
 
 
 def test_list_names_everything(capsys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 _MOST_PROMPTS_SHOWN = 12
 _MOST_COLUMNS = 4
+_MODEL = ("model", "weights_sha", "tuning", "shots")
 
 
 def draw_image(
-    dataset: Dataset, table: pd.DataFrame, image_id: str, models: Mapping[str, Model], seed: int = 0
+    dataset: Dataset, table: pd.DataFrame, image_id: str, models: Sequence[Model], seed: int = 0
 ) -> Figure:
     """Draw all objects of one image, a panel for each model and prompt mode.
 
@@ -45,8 +46,8 @@ def draw_image(
         Score table of the run; each mode's headline mask choice is drawn.
     image_id : str
         The image.
-    models : mapping of str to Model
-        By name, as in the table.
+    models : sequence of Model
+        Those of the table, prepared.
     seed : int
         Base seed of the run, so that the prompts are those that were scored.
 
@@ -68,7 +69,7 @@ def draw_image(
     if rows.empty:
         raise StudyError(f"the image {image_id!r} has no scored object to draw.")
     sample = dataset.load(image_id)
-    cells = list(rows.groupby(["model", "prompt"], sort=False))
+    cells = list(rows.groupby([*_MODEL, "prompt"], sort=False))
     n_columns = min(_MOST_COLUMNS, len(cells))
     n_rows = -(-len(cells) // n_columns)
     tall = min(2.0, sample.size_hw[0] / sample.size_hw[1])
@@ -80,17 +81,23 @@ def draw_image(
             figsize=(panel_in * n_columns, n_rows * (panel_in * tall + 0.25) + 0.15),
             squeeze=False,
         )
+        by_row = {tuple(getattr(model, name) for name in ("name", *_MODEL[1:])): model for model in models}
         shown: list[Prompt] = []
-        for axis, ((model, mode), cell) in zip(grid.flat, cells, strict=False):
-            drawn = predict_sample(dataset, models[model], sample, cell, seed)
-            shown += _draw_cell(axis, sample, drawn)
-            dice = cell["dice"].mean()
-            axis.set_title(f"{model}, {palette.prompt_words(mode)}\nmean Dice {dice:.2f} (n = {len(cell)})")
+        for axis, ((*model, _), cell) in zip(grid.flat, cells, strict=False):
+            shown += _draw_cell(
+                axis, sample, predict_sample(dataset, by_row[tuple(model)], sample, cell, seed)
+            )
+            axis.set_title(_cell_title(cell.iloc[0], cell["dice"].mean(), len(cell)))
         for spare in list(grid.flat)[len(cells) :]:
             spare.set_axis_off()
         head(figure, shorten(f"{dataset.info.name}: {image_id}", 80), overlay_handles(shown))
         stamp(figure, rows, dataset.info)
     return figure
+
+
+def _cell_title(row: pd.Series, dice: float, n_objects: int) -> str:
+    tuned = "" if row["tuning"] == "none" else f" {row['tuning']}, {row['shots']} shots"
+    return f"{row['model']}{tuned}, {palette.prompt_words(row['prompt'])}\nmean Dice {dice:.2f} (n = {n_objects})"
 
 
 def _draw_cell(axis: Axes, sample: Sample, drawn: list[tuple[str, Prompt, np.ndarray]]) -> list[Prompt]:
