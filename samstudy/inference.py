@@ -59,7 +59,7 @@ def check_image(image: np.ndarray) -> None:
         raise DataError(f"the image has no pixels (shape {image.shape}).")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_image(sam: Sam, image: np.ndarray) -> Embedding:
     """Resize, normalise, pad and encode one image.
 
