@@ -1,0 +1,41 @@
+"""Object sizes are what the masks say, and their figure shows each object once."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from drawn import DrawnDataset
+
+from samstudy.errors import StudyError
+from samstudy.figures.sizes import draw_sizes, object_sizes
+
+
+def test_sizes_are_those_of_the_masks_and_empty_masks_have_none() -> None:
+    dataset = DrawnDataset(n_images=2, empty=True)
+    sizes = object_sizes(dataset, dataset.ids("all"))
+    masks = dataset.load("page1").labels
+    disc = sizes[(sizes["image_id"] == "page1") & (sizes["target"] == "disc")].iloc[0]
+    assert list(sizes["target"]) == ["disc", "dot", "disc", "dot"]
+    assert disc["pixels"] == masks["disc"].sum()
+    assert disc["percent"] == pytest.approx(100 * masks["disc"].mean())
+
+
+def test_no_images_give_an_empty_table_that_is_refused_in_a_sentence() -> None:
+    sizes = object_sizes(DrawnDataset(), [])
+    assert list(sizes.columns) == ["image_id", "object_id", "target", "pixels", "percent"]
+    with pytest.raises(StudyError, match="draw_sizes needs at least one object"):
+        draw_sizes(sizes)
+
+
+def test_every_object_is_one_point_and_the_median_is_marked() -> None:
+    dataset = DrawnDataset()
+    sizes = object_sizes(dataset, dataset.ids("all"))
+    figure = draw_sizes(sizes, dataset=dataset)
+    (axis,) = figure.axes
+    drawn = np.concatenate([line.get_xdata() for line in axis.lines])
+    medians = [segment[0, 0] for lines in axis.collections for segment in lines.get_segments()]
+    assert sorted(drawn) == sorted(sizes["percent"])
+    assert medians == list(sizes.groupby("target", sort=False)["percent"].median())
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["disc", "dot"]
+    plt.close(figure)
