@@ -241,7 +241,7 @@ COLUMNS = (
 def report(table: pd.DataFrame) -> None:
     """Print means by set, the mean over the ten medical sets, correlation and times."""
     means = table.groupby("set", sort=False)[COLUMNS].mean()
-    means.insert(0, "n", table.groupby("set", sort=False).size())
+    means.insert(0, "n", table.groupby("set", sort=False).size().astype(float))
     means["skill"] = (means["box_single"] - means["ellipse"]) / (1 - means["ellipse"])
     medical = [name for name in MEDICAL if name in means.index]
     means.loc["MEDICAL"] = means.loc[medical].mean()

@@ -193,6 +193,7 @@ def test_schedules_start_and_end_where_they_should():
     assert train.learning_rate_at(0, 1000, recipe) < 0.01 * recipe.learning_rate
     assert train.learning_rate_at(recipe.warmup_steps, 1000, recipe) == pytest.approx(recipe.learning_rate)
     assert train.learning_rate_at(1000, 1000, recipe) == pytest.approx(0.01 * recipe.learning_rate)
+    assert type(train.learning_rate_at(500, 1000, recipe)) is float, "NumPy scalars do not load safely"
     assert train.balance_at(0, 100, recipe) == 1
     assert train.balance_at(50, 100, recipe) == pytest.approx(0.5)
     assert train.balance_at(90, 100, recipe) == 0

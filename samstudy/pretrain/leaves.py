@@ -314,7 +314,7 @@ def draw_scene(seed: int, index: int, size: int, split: str = "train") -> Scene:
 def _collect(canvas: Canvas, image: np.ndarray, layout: str) -> Scene:
     """Keep the objects of which enough is visible."""
     visible_px = np.bincount(canvas.nodes.ravel(), minlength=len(canvas.parents))
-    least_px = max(8, canvas.nodes.size * 0.0006)
+    least_px = max(24, canvas.nodes.size * 0.0006)
     members, weights = [], []
     candidates = [(canvas.family(node), canvas.kinds[node], node) for node in range(1, len(canvas.parents))]
     for nodes, weight, node in candidates:

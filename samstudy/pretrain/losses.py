@@ -63,6 +63,7 @@ def prompt_loss(
     exists: Tensor,
     balance: float,
     share_mean: float = 0.05,
+    single_weight: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """Loss of one decoder pass.
 
@@ -84,6 +85,8 @@ def prompt_loss(
         See :func:`pairwise_mask_loss`.
     share_mean : float
         Share of the mean over the three masks in the multi-mask loss of the object asked for.
+    single_weight : float
+        Weight of the single mask; low for one point, where one answer can only hedge.
 
     Returns
     -------
@@ -100,4 +103,4 @@ def prompt_loss(
     multi = (1 - share_mean) * multi + share_mean * several[:, :, 0].mean(1)
     iou = pairwise_iou(logits, targets[:, :1])[:, :, 0]
     quality = F.mse_loss(iou_pred.float(), iou)
-    return single.mean() + multi.mean() + quality, iou
+    return single_weight * single.mean() + multi.mean() + quality, iou

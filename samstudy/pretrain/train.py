@@ -11,6 +11,7 @@ import argparse
 import csv
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -161,8 +162,11 @@ def step_loss(
     points = choose_points(flat, rng)
     point = {"points": points, "boxes": None, "masks": None}
     point_logits, point_pred = decode(sam, embedding, point)
-    accepted = exists if points[1].shape[1] == 1 else alone
-    point_loss, point_iou = prompt_loss(point_logits, point_pred, targets, accepted, balance)
+    ambiguous = points[1].shape[1] == 1
+    accepted, weight = (exists, 0.2) if ambiguous else (alone, 1.0)
+    point_loss, point_iou = prompt_loss(
+        point_logits, point_pred, targets, accepted, balance, single_weight=weight
+    )
 
     def chosen(prediction: Tensor, iou: Tensor) -> float:
         best = prediction.detach()[:, 1:].argmax(1, keepdim=True)
@@ -173,7 +177,7 @@ def step_loss(
         "box_predicted": chosen(box_pred, box_iou),
         "box_oracle": box_iou[:, 1:].amax(1).mean().item(),
     }
-    if points[1].shape[1] == 1:
+    if ambiguous:
         logged["point_iou"] = point_iou[:, 0].mean().item()
         logged["point_predicted"] = chosen(point_pred, point_iou)
         logged["point_oracle"] = point_iou[:, 1:].amax(1).mean().item()
@@ -215,7 +219,7 @@ def learning_rate_at(step: int, total: int, recipe: Recipe) -> float:
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps
     done = (step - recipe.warmup_steps) / max(1, total - recipe.warmup_steps)
-    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(1.0, done))))
+    return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
 def balance_at(step: int, total: int, recipe: Recipe) -> float:
