@@ -10,7 +10,7 @@ goes in, a tidy table of per-object scores comes out, and every figure and numbe
     table = ss.evaluate(ds, models=[model, "ellipse"], prompts=["box", "point_center"])
 """
 
-from samstudy import figures, stages, statistics, study, tables, tables
+from samstudy import figures, stages, statistics, study, tables
 from samstudy.datasets import load_dataset
 from samstudy.embeddings import embed
 from samstudy.errors import DataError, ModelError, StudyError
@@ -46,7 +46,6 @@ __all__ = [
     "stages",
     "statistics",
     "study",
-    "tables",
     "tables",
     "write_table",
 ]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import requests
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from samstudy.errors import StudyError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from samstudy.datasets import Dataset, load_dataset
 from samstudy.evaluate import evaluate

@@ -15,7 +15,7 @@ import dataclasses
 import numpy as np
 import torch
 from segment_anything.modeling import Sam
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from samstudy.datasets import Dataset
 from samstudy.errors import StudyError, unknown_name
