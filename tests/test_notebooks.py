@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -76,6 +77,19 @@ class TestTemplate:
         assert [p.name for p in parameters.values() if len(p.help) < 10] == []
         (tagged,) = [cell for cell in cells(path) if "parameters" in cell.metadata.get("tags", ())]
         assert len(tagged.source.splitlines()) == len(parameters)
+
+
+def test_the_readme_names_what_each_notebook_saves() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for path in TEMPLATES:
+        (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{path.stem}`")]
+        code = "\n".join(cell.source for cell in cells(path))
+        named = set(re.findall(r"`(?:D_)?([a-z0-9_]+)\*?`", row.partition("?")[2]))
+        saved = set(re.findall(r'"(?:\{name\}_)?((?:fig|table)\d_\w+)"', code))
+        saved |= set(re.findall(r'f"\{name\}_(\w+)', code))
+        if "metric" in code:
+            saved |= {"nsd", "hd95"}
+        assert named == saved - {""}, path.stem
 
 
 # --- checking parameters ------------------------------------------------------------------------------------
