@@ -40,6 +40,7 @@ class EllipseModel:
     shots = 0
     fold = 0
     uses_image = False
+    image_size = 0
 
     def __init__(self) -> None:
         self.area_fraction: dict[str, float] = {}

@@ -16,12 +16,12 @@ from samstudy.paths import cache_dir, written_whole
 
 
 def embedding_key(model: Model, image: np.ndarray) -> str:
-    """SHA-256 over pixels, encoder weights and preprocessing version.
+    """SHA-256 over pixels, encoder weights, input size and preprocessing version.
 
     A model whose decoder alone was tuned has the encoder of its base, hence the same keys: tuning never
     encodes an image twice.
     """
-    digest = hashlib.sha256(f"{PREPROCESSING} {model.encoder_sha} {image.shape}".encode())
+    digest = hashlib.sha256(f"{PREPROCESSING} {model.image_size} {model.encoder_sha} {image.shape}".encode())
     digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()
 

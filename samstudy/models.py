@@ -43,6 +43,8 @@ class Model(Protocol):
         How it was fine-tuned, with ``shots`` training images in ``fold``.
     uses_image : bool
         False for the no-image baselines.
+    image_size : int
+        Side of the encoder's square input; 0 for a model without an encoder.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Model(Protocol):
     shots: int
     fold: int
     uses_image: bool
+    image_size: int
 
     def prepare(self, dataset: Dataset) -> None:
         """Learn from the training split what a baseline may know; nothing for SAM."""

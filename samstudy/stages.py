@@ -110,7 +110,7 @@ def fine_tune(
     tuning, source = plan.fine_tuning, load_dataset(dataset)
     prompts = tuple(prompts or tuning.prompts)
     base = load_model(model or tuning.model, device)
-    recipe = Recipe(prompts=prompts)
+    recipe = Recipe(prompts=prompts, steps=tuning.steps)
     tuned = [
         _tuned(base, source, n, seed, recipe, profile, dataset)
         for seed in (seeds or tuning.seeds)

@@ -45,6 +45,8 @@ class FineTuning:
         At most so many held-out images; None means all.
     seeds : tuple of int
         One fine-tuning run per seed and number of shots.
+    steps : int
+        Most optimiser steps of a run; early stopping may end it before.
     """
 
     model: str
@@ -52,6 +54,7 @@ class FineTuning:
     prompts: tuple[str, ...]
     limit: int | None
     seeds: tuple[int, ...]
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -233,7 +236,7 @@ def _read_profile(profiles: _Section, name: str, seed: int) -> Profile:
         name, ("about", "datasets", "models", "prompts", "zero_shot", "fine_tuning"), optional=("seed",)
     )
     zero_shot = section.section("zero_shot", ("limit",))
-    tuning = section.section("fine_tuning", ("model", "shots", "prompts", "limit", "seeds"))
+    tuning = section.section("fine_tuning", ("model", "shots", "prompts", "limit", "seeds", "steps"))
     return Profile(
         name=str(name),
         about=section.text("about"),
@@ -247,6 +250,7 @@ def _read_profile(profiles: _Section, name: str, seed: int) -> Profile:
             prompts=tuning.names("prompts"),
             limit=tuning.cap("limit"),
             seeds=tuning.integers("seeds", minimum=0),
+            steps=tuning.integer("steps", minimum=1),
         ),
         seed=section.integer("seed") if "seed" in section.entries else seed,
     )

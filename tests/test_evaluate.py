@@ -20,7 +20,16 @@ MODES = ["box", "point_center", "boxes_parts"]
 class Oracle:
     """Knows the masks: answers with a function of the reference, found by the prompt's target and image."""
 
-    name, weights_sha, encoder_sha, tuning, shots, fold, uses_image = "known", "w", "", "none", 0, 0, True
+    name, weights_sha, encoder_sha, tuning, shots, fold, uses_image, image_size = (
+        "known",
+        "w",
+        "",
+        "none",
+        0,
+        0,
+        True,
+        0,
+    )
 
     def __init__(self, dataset, answer, iou_pred=(0.5, 0.1, 0.9, 0.2)):
         self.by_pixels = {dataset.load(i).image.tobytes(): dataset.load(i) for i in dataset.ids("all")}

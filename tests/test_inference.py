@@ -14,6 +14,7 @@ from samstudy.models import SamModel
 from samstudy.prompts import PROMPTS, make_prompt
 from samstudy.seeds import rng_for
 from samstudy.types import Prediction, Prompt
+from samstudy.vit_t import set_image_size
 
 SIZES_HW = [(40, 56), (90, 31), (64, 64), (200, 150)]
 
@@ -136,3 +137,10 @@ def test_a_damaged_cache_file_is_made_again(tiny_model, own_cache):
 def test_without_cache_nothing_is_written(tiny_model, own_cache):
     embed(tiny_model, picture((40, 56)), cache=False)
     assert not list(own_cache.rglob("*.safetensors"))
+
+
+def test_the_key_signs_the_input_size(tiny_model):
+    image = picture((40, 56))
+    key = embedding_key(tiny_model, image)
+    set_image_size(tiny_model.sam, 96)
+    assert key != embedding_key(tiny_model, image)

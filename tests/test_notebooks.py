@@ -249,6 +249,7 @@ def small_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             "prompts": ["box"],
             "limit": None,
             "seeds": [0],
+            "steps": 5,
         },
     }
     (tmp_path / "study.yaml").write_text(yaml.safe_dump({"seed": 0, "profiles": {"demo": profile}}))

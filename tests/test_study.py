@@ -30,6 +30,7 @@ def grid() -> dict:
                     "prompts": ["box"],
                     "limit": 3,
                     "seeds": [0],
+                    "steps": 9,
                 },
             }
         },

@@ -194,7 +194,7 @@ def next_click(logits: Tensor, target: Tensor, generator: torch.Generator) -> tu
     inside = target > 0.5
     wrong = ((logits > 0) != inside).float()
     wrong = torch.where(wrong.flatten(1).any(1)[:, None, None], wrong, inside.float())
-    smooth = sum(F.avg_pool2d(wrong[:, None], k, 1, k // 2) for k in (3, 9, 21))[:, 0] * wrong
+    smooth = sum(_box_mean(wrong, k) for k in (3, 9, 21)) * wrong
     largest = (smooth + 1e-6 * wrong).flatten(1).argmax(1)
     noise = torch.rand(n, height * width, generator=generator).to(logits.device)
     anyone = (wrong.flatten(1) * (0.01 + noise)).argmax(1)
@@ -203,3 +203,10 @@ def next_click(logits: Tensor, target: Tensor, generator: torch.Generator) -> tu
     labels = inside.flatten(1).gather(1, where[:, None]).long()
     xy = torch.stack([where % width, where // width], dim=1).float()
     return (xy * LOW_RES_STRIDE + (LOW_RES_STRIDE - 1) / 2)[:, None], labels
+
+
+def _box_mean(maps: Tensor, k: int) -> Tensor:
+    """Mean over k x k pixels (zeros beyond the border), N x h x w, from summed-area tables; ``k`` is odd."""
+    before, after = k // 2 + 1, k // 2
+    table = F.pad(maps, (before, after, before, after)).cumsum(1).cumsum(2)
+    return (table[:, k:, k:] - table[:, :-k, k:] - table[:, k:, :-k] + table[:, :-k, :-k]) / k**2

@@ -112,9 +112,9 @@ def decode(sam: Sam, embedding: Tensor, prompts: dict[str, object]) -> tuple[Ten
     each = embedding.repeat_interleave(len(sparse) // len(embedding), dim=0)
     return sam.mask_decoder.predict_masks(
         image_embeddings=torch.zeros_like(embedding[:1]),
-        image_pe=sam.prompt_encoder.get_dense_pe(),
+        image_pe=sam.prompt_encoder.get_dense_pe().to(each.dtype),
         sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense + each,
+        dense_prompt_embeddings=dense.to(each.dtype) + each,
     )
 
 

@@ -32,8 +32,8 @@ class Recipe:
 
     prompts: tuple[str, ...] = ("box", "point_center")
     steps: int = 200
-    images_per_step: int = 4
-    prompts_per_image: int = 6
+    images_per_step: int = 2
+    prompts_per_image: int = 4
     learning_rate: float = 3e-4
     weight_decay: float = 1e-2
     warmup_steps: int = 10
