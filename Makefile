@@ -135,8 +135,8 @@ $(DATASETS:%=$(RESULTS)/%.zero_shot.parquet): $(RESULTS)/%.zero_shot.parquet: $(
 $(DATASETS:%=$(RESULTS)/%.fine_tune.parquet): $(RESULTS)/%.fine_tune.parquet: $(EXECUTED)/%.20_fine_tune.ipynb
 	@:
 
-$(LIMIT_FILE): FORCE
-	@mkdir -p $(EXECUTED); echo "$(LIMIT)" | cmp -s - $@ || echo "$(LIMIT)" > $@
+$(LIMIT_FILE): $(shell echo "$(LIMIT)" | cmp -s - $(LIMIT_FILE) || echo FORCE)
+	@mkdir -p $(EXECUTED); echo "$(LIMIT)" > $@
 
 # Executed notebooks are run again, whatever their age, when an output or the list of them is missing, or when an
 # output is newer: the notebook is written last, so another run has overwritten it.

@@ -138,6 +138,7 @@ def built(checkout: Checkout) -> Checkout:
 def test_second_make_runs_nothing(built: Checkout) -> None:
     assert built.make("figures").returncode == 0
     assert built.asked() == []
+    assert "10_zero_shot" not in built.make("-n", "figures").stdout
 
 
 def test_all_sets_up_then_builds_and_says_where(checkout: Checkout) -> None:
