@@ -20,6 +20,7 @@ from samstudy.seeds import rng_for
 
 LAYOUTS = ("leaves", "few", "container", "bands", "cluster")
 LAYOUT_WEIGHTS = (0.26, 0.24, 0.26, 0.12, 0.12)
+AREA_POWER = 0.35  # small leaves are many; without it large objects would hardly be asked for
 
 
 @dataclass(frozen=True)
@@ -321,10 +322,11 @@ def _collect(canvas: Canvas, image: np.ndarray, layout: str) -> Scene:
         seen_px = visible_px[nodes].sum()
         if seen_px >= least_px and seen_px >= 0.35 * canvas.painted_px[node]:
             members.append(np.array(nodes))
-            weights.append(weight)
+            weights.append(weight * seen_px**AREA_POWER)
     for nodes, weight in canvas.groups:
         family = sorted({member for node in nodes for member in canvas.family(node)})
-        if visible_px[family].sum() >= least_px:
+        seen_px = visible_px[family].sum()
+        if seen_px >= least_px:
             members.append(np.array(family))
-            weights.append(weight)
+            weights.append(weight * seen_px**AREA_POWER)
     return Scene(image, canvas.nodes, tuple(members), np.array(weights, np.float32), layout)
