@@ -1,4 +1,4 @@
-"""How large the objects of a data set are: measured from the masks, drawn one point an object."""
+"""How large the objects of a data set are: measured from the masks, drawn one line an object."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from samstudy.datasets import Dataset
 
 _COLUMNS = ["image_id", "object_id", "target", "pixels", "percent"]
-_MOST_SPREAD = 0.32
 
 
 def object_sizes(dataset: Dataset, ids: Sequence[str]) -> pd.DataFrame:
@@ -68,7 +67,7 @@ def draw_sizes(sizes: pd.DataFrame, *, dataset: Any = None, width_in: float = DO
     Returns
     -------
     matplotlib.figure.Figure
-        Logarithmic axis in percent; a point is an object, the black line the median of its target.
+        Logarithmic axis in percent; a thin line is an object, the shape their density, the thick line the median.
 
     Raises
     ------
@@ -80,13 +79,18 @@ def draw_sizes(sizes: pd.DataFrame, *, dataset: Any = None, width_in: float = DO
     targets, info = list(sizes["target"].unique()), info_of(dataset)
     with style():
         figure, axis = plt.subplots(figsize=(width_in, 0.8 + 0.4 * len(targets)))
-        for i, target in enumerate(targets):
-            percent = np.sort(sizes.loc[sizes["target"] == target, "percent"].to_numpy())
-            axis.plot(percent, i + _spread(len(percent)), ".", color=palette.BLUE, markersize=3, alpha=0.6)
-            axis.vlines(np.median(percent), i - 0.4, i + 0.4, color=palette.BLACK, linewidth=1.4)
+        sns.violinplot(
+            sizes, x="percent", y="target", log_scale=True, ax=axis, color=palette.SKY, cut=0, inner="stick",
+            density_norm="width", linewidth=0.4,
+        )  # fmt: skip
+        medians = sizes.groupby("target", sort=False)["percent"].median()
+        rows = range(len(targets))
+        axis.vlines(
+            medians, [r - 0.42 for r in rows], [r + 0.42 for r in rows], color=palette.BLACK, linewidth=1.6
+        )
         names = [shorten(palette.plain(target), 24) for target in targets]
-        axis.set_yticks(range(len(targets)), names)
-        axis.set(xscale="log", xlabel="percent of the image", ylim=(len(targets) - 0.5, -0.5))
+        axis.set_yticks(rows, names)
+        axis.set(xscale="log", xlabel="percent of the image", ylabel="", ylim=(len(targets) - 0.5, -0.5))
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
@@ -94,9 +98,3 @@ def draw_sizes(sizes: pd.DataFrame, *, dataset: Any = None, width_in: float = DO
         head(figure, ", ".join([title, *([info.name] if info is not None else [])]))
         stamp(figure, None, info)
     return figure
-
-
-def _spread(count: int) -> np.ndarray:
-    """Vertical places that keep neighbours in size apart, the same on every run."""
-    golden = 0.618034 * np.arange(count) % 1
-    return (2 * golden - 1) * _MOST_SPREAD
