@@ -129,7 +129,7 @@ def test_pairwise_loss_equals_the_written_formula():
                 x, y = logits[0, m], targets[0, t]
                 p, area = x.sigmoid(), y.sum()
                 dice = 1 - (2 * (p * y).sum() + 1) / (p.sum() + area + 1)
-                even = 1 / (2 * area + 0.3)
+                even = 1 / (2 * area + 1.5)
                 inside = (0.5 / (area + 1)) ** balance * even ** (1 - balance)
                 outside = (0.5 / (31 - area)) ** balance * even ** (1 - balance)
                 cross = -(inside * y * F.logsigmoid(x) + outside * (1 - y) * F.logsigmoid(-x)).sum()

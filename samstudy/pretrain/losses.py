@@ -41,7 +41,7 @@ def pairwise_mask_loss(logits: Tensor, targets: Tensor, balance: float) -> Tenso
     dice = 1 - (2 * overlap + 1) / (probability.sum(2)[:, :, None] + area + 1)
     missed = soft_in - x_in
     spilled = softplus.sum(2)[:, :, None] - soft_in
-    even = 1 / (2 * area + 0.01 * n_pixels)
+    even = 1 / (2 * area + 0.05 * n_pixels)
     weight_in = (0.5 / (area + 1)) ** balance * even ** (1 - balance)
     weight_out = (0.5 / (n_pixels - area + 1)) ** balance * even ** (1 - balance)
     return dice + weight_in * missed + weight_out * spilled
