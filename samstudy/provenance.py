@@ -63,7 +63,12 @@ def _version(package: str) -> str:
 
 
 def command_line() -> str:
-    """Return the command this process was started with, shell-quoted, without the interpreter's folder."""
+    """Return the command this process was started with, shell-quoted, without the interpreter's folder.
+
+    In a notebook that is the command that ran it (``SAMSTUDY_COMMAND``, set by the runner), not its kernel's.
+    """
+    if os.environ.get("SAMSTUDY_COMMAND"):
+        return os.environ["SAMSTUDY_COMMAND"]
     return shlex.join([Path(sys.argv[0]).name or "python", *sys.argv[1:]])
 
 
