@@ -14,10 +14,11 @@ from samstudy import figures, stages, statistics, study, tables
 from samstudy.datasets import load_dataset
 from samstudy.embeddings import embed
 from samstudy.errors import DataError, ModelError, StudyError
-from samstudy.evaluate import evaluate, predict_row
+from samstudy.evaluate import evaluate
 from samstudy.metrics import score
 from samstudy.models import load_model, predict
 from samstudy.prompts import make_prompt
+from samstudy.replay import predict_row
 from samstudy.results import read_table, write_table
 from samstudy.seeds import rng_for
 from samstudy.tuning import finetune, save_tuned

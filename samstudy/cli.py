@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--shots", type=int, default=10, help="training images (default 10)")
     sub.add_argument("--prompts", default="box,point_center", help="modes, separated by commas")
     sub.add_argument(
+        "--targets", default="", help="what to learn, separated by commas (default: every target)"
+    )
+    sub.add_argument(
         "--steps", type=int, default=Recipe.steps, help=f"most optimiser steps (default {Recipe.steps})"
     )
 
@@ -171,6 +174,7 @@ def _finetune(parsed: argparse.Namespace) -> int:
     return _report(run_finetuning(
         parsed.dataset, parsed.model, parsed.shots, _names(parsed.prompts), parsed.output, root=parsed.root,
         split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device, steps=parsed.steps,
+        targets=_names(parsed.targets),
     ))  # fmt: skip
 
 

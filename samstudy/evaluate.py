@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from samstudy.datasets import Dataset
 from samstudy.embeddings import embed
-from samstudy.errors import StudyError
+from samstudy.errors import StudyError, unknown_name
 from samstudy.inference import Embedding
 from samstudy.metrics import METRICS, MaskScorer, is_tubular
 from samstudy.models import Model, load_model
@@ -35,6 +34,7 @@ class _Work:
     dataset: Dataset
     prompts: tuple[str, ...]
     seed: int
+    targets: tuple[str, ...]
 
 
 def evaluate(
@@ -47,6 +47,7 @@ def evaluate(
     device: str = "auto",
     cache: bool = True,
     progress: bool = True,
+    targets: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Score models on the objects of a data set under simulated prompts.
 
@@ -71,6 +72,8 @@ def evaluate(
         same call returns the same table.
     progress : bool
         Show a progress bar.
+    targets : sequence of str, optional
+        Only objects of these targets; all of them when not given.
 
     Returns
     -------
@@ -100,11 +103,25 @@ def evaluate(
         raise StudyError(f"the model {twice[0]!r} is named twice with the same weights: name it once.")
     for model in loaded:
         model.prepare(dataset)
-    work = _Work(dataset, tuple(prompts), seed)
+    work = _Work(dataset, tuple(prompts), seed, check_targets(dataset, targets))
     rows: list[Row] = []
     for image_id in tqdm(ids, desc=dataset.info.name, unit="image", disable=not progress):
         rows.extend(_image_rows(work, loaded, image_id, cache))
     return make_table(rows)
+
+
+def check_targets(dataset: Dataset, targets: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the chosen targets, none of them meaning all.
+
+    Raises
+    ------
+    StudyError
+        If the data set says what its targets are and one is not among them.
+    """
+    for target in targets or ():
+        if dataset.info.targets and target not in dataset.info.targets:
+            raise unknown_name(f"target of {dataset.info.name}", target, dataset.info.targets)
+    return tuple(targets or ())
 
 
 def _spread(ids: list[str], limit: int | None) -> list[str]:
@@ -122,10 +139,12 @@ def _image_rows(work: _Work, models: Sequence[Model], image_id: str, cache: bool
         for model in models:
             yield from _error_rows(work, model, {"image_id": image_id}, str(error))
         return
-    content = _sample_sha(sample)
+    content = sample.content_sha()
     tasks = None
     for model in models:
-        store = RowCache(content, model, work.dataset, work.prompts, work.seed) if cache else None
+        store = (
+            RowCache(content, model, work.dataset, work.prompts, work.seed, work.targets) if cache else None
+        )
         rows = store.read() if store else None
         if rows is None:
             tasks = tasks or _tasks(work, sample)
@@ -133,19 +152,6 @@ def _image_rows(work: _Work, models: Sequence[Model], image_id: str, cache: bool
             if store and not any(row["status"] == "error" for row in rows):
                 store.write(rows)
         yield from rows
-
-
-def _sample_sha(sample: Sample) -> str:
-    digest = hashlib.sha256(
-        f"{sample.image_id} {sample.group_id} {sample.spacing_mm} {sample.size_hw}".encode()
-    )
-    digest.update(np.ascontiguousarray(sample.image).data)
-    for label, mask in sample.labels.items():
-        digest.update(label.encode())
-        digest.update(np.packbits(mask).data)
-    if sample.valid is not None:
-        digest.update(np.packbits(sample.valid).data)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -165,6 +171,8 @@ def _tasks(work: _Work, sample: Sample) -> list[_Task]:
     """Make the prompts of one image, the same for every model."""
     tasks = []
     for object_id, mask in sample.labels.items():
+        if work.targets and target_of(object_id) not in work.targets:
+            continue
         reference = mask if sample.valid is None else mask & sample.valid
         metrics = [name for name in METRICS if name != "cldice" or is_tubular(reference)]
         scorer = MaskScorer(reference, sample.spacing_mm, work.dataset.info.nsd_tolerance, metrics=metrics)
@@ -291,60 +299,3 @@ def _row(work: _Work, model: Model, known: Row, mode: str, choice: str, **more: 
         }
         | more
     )
-
-
-def predict_sample(
-    dataset: Dataset, model: Model, sample: Sample, rows: pd.DataFrame, seed: int = 0
-) -> list[tuple[str, Prompt, np.ndarray]]:
-    """Make again the masks behind rows of a score table that belong to one image, for looking at them.
-
-    Parameters
-    ----------
-    dataset, model
-        Those of the rows; a baseline must have been prepared.
-    sample : Sample
-        The image, loaded.
-    rows : pandas.DataFrame
-        Needs ``object_id``, ``prompt`` and ``mask_choice``.
-    seed : int
-        Base seed of the evaluation.
-
-    Returns
-    -------
-    list of (str, Prompt, numpy.ndarray)
-        Per row: object_id, the prompt, and the candidate (bool H x W) that the row's mask choice takes.
-    """
-    prompts = [prompt_for(dataset, sample, row.object_id, row.prompt, seed) for row in rows.itertuples()]
-    everywhere = np.ones(sample.size_hw, bool) if sample.valid is None else sample.valid
-    found = []
-    for row, prompt, prediction in zip(
-        rows.itertuples(), prompts, model.predict(embed(model, sample.image), prompts), strict=True
-    ):
-        masks = prediction.masks & everywhere
-        reference = sample.labels[row.object_id] & everywhere
-        found.append(
-            (
-                row.object_id,
-                prompt,
-                masks[replace(prediction, masks=masks).choose(row.mask_choice, reference)],
-            )
-        )
-    return found
-
-
-def predict_row(
-    dataset: Dataset, model: Model, row: pd.Series, seed: int = 0
-) -> tuple[Sample, Prompt, np.ndarray]:
-    """Make again the mask behind one row of a score table.
-
-    Parameters are those of :func:`predict_sample`, with ``image_id`` in the row.
-
-    Returns
-    -------
-    sample : Sample
-    prompt : Prompt
-    mask : numpy.ndarray, bool, H x W
-    """
-    sample = dataset.load(row["image_id"])
-    _, prompt, mask = predict_sample(dataset, model, sample, row.to_frame().T, seed)[0]
-    return sample, prompt, mask

@@ -30,15 +30,23 @@ class RowCache:
         Modes, in order.
     seed : int
         Base seed.
+    targets : sequence of str
+        Targets that were asked for; none of them means all.
     """
 
     def __init__(
-        self, sample_sha: str, model: Model, dataset: Dataset, prompts: Sequence[str], seed: int
+        self,
+        sample_sha: str,
+        model: Model,
+        dataset: Dataset,
+        prompts: Sequence[str],
+        seed: int,
+        targets: Sequence[str],
     ) -> None:
         self._parts = [
             code_sha(), sample_sha, dataset.info.name, dataset.fingerprint(), dataset.info.nsd_tolerance,
             model.name, model.weights_sha, model.tuning, model.shots, model.fold,
-            sorted(getattr(model, "area_fraction", {}).items()), list(prompts), seed,
+            sorted(getattr(model, "area_fraction", {}).items()), list(prompts), seed, list(targets),
         ]  # fmt: skip
 
     @cached_property

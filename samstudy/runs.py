@@ -96,11 +96,13 @@ def run_finetuning(
     seed: int = 0,
     device: str = "auto",
     steps: int = Recipe.steps,
+    targets: Sequence[str] = (),
 ) -> RunReport:
     """Write ``weights.safetensors`` (+ ``.json``), ``scores.parquet`` and ``scores.csv`` into a folder.
 
     The base, the tuned model and the ellipse are evaluated on the same objects of ``split``, by default the
-    test split, which tuning never reads. ``steps`` is the largest number of optimiser steps.
+    test split, which tuning never reads. ``steps`` is the largest number of optimiser steps,
+    ``targets`` what is learnt and evaluated (nothing: every target).
 
     Raises
     ------
@@ -110,9 +112,11 @@ def run_finetuning(
     source = load_dataset(dataset, root=root)
     base = load_model(model, device)
     _check_writable(output)
-    tuned = finetune(base, source, shots=shots, seed=seed, recipe=Recipe(prompts=tuple(prompts), steps=steps))
+    recipe = Recipe(prompts=tuple(prompts), targets=tuple(targets), steps=steps)
+    tuned = finetune(base, source, shots=shots, seed=seed, recipe=recipe)
     save_tuned(tuned, output / "weights.safetensors")
-    table = evaluate(source, [base, tuned, load_model("ellipse")], prompts, split or "test", limit, seed)
+    models = [base, tuned, load_model("ellipse")]
+    table = evaluate(source, models, prompts, split or "test", limit, seed, targets=targets)
     _write_scores(table, output, source, seed)
     files = f"{output}: weights.safetensors, weights.json, scores.parquet, scores.csv"
     return RunReport(table, f"{_summary(table)}\n{files}", _problems(table))

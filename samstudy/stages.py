@@ -7,7 +7,7 @@ import json
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,10 +17,12 @@ from samstudy.errors import ModelError, StudyError
 from samstudy.evaluate import evaluate
 from samstudy.models import Model, SamModel, load_model
 from samstudy.paths import results_dir
+from samstudy.provenance import code_sha
 from samstudy.results import read_table, write_table
 from samstudy.study import load_study
 from samstudy.study import profile as load_profile
 from samstudy.tuning import Recipe, finetune, save_tuned
+from samstudy.tuning.examples import choose_shots, validation_ids
 
 STAGES = ("zero_shot", "fine_tune")
 
@@ -96,6 +98,9 @@ def fine_tune(
 ) -> pd.DataFrame:
     """Tune a model with a few images and evaluate it before and after on the same held-out objects.
 
+    Each target gets a mask decoder of its own: nested targets share prompts, and one decoder cannot answer the
+    same box with the brain and with its white matter. A set that does not name its targets gets one for all.
+
     Parameters are those of :func:`zero_shot`; ``shots`` are the numbers of training images, ``seeds`` the
     repetitions (column ``fold``). The tuned weights are kept in ``data/results/<profile>/tuned`` with their
     history, and are taken from there when everything they depend on is the same.
@@ -110,15 +115,17 @@ def fine_tune(
     tuning, source = plan.fine_tuning, load_dataset(dataset)
     prompts = tuple(prompts or tuning.prompts)
     base = load_model(model or tuning.model, device)
+    runs = [(n, seed) for seed in (seeds or tuning.seeds) for n in (shots or tuning.shots)]
     recipe = Recipe(prompts=prompts, steps=tuning.steps)
-    tuned = [
-        _tuned(base, source, n, seed, recipe, profile, dataset)
-        for seed in (seeds or tuning.seeds)
-        for n in (shots or tuning.shots)
-    ]
-    table = evaluate(
-        source, [base, *tuned, load_model("ellipse")], prompts, limit=limit or tuning.limit, seed=plan.seed
-    )
+    tables = []
+    for targets in [(target,) for target in source.info.targets] or [()]:
+        own = replace(recipe, targets=targets)
+        tuned = [_tuned(base, source, n, seed, own, profile, dataset) for n, seed in runs]
+        models = [base, *tuned, load_model("ellipse")]
+        tables.append(
+            evaluate(source, models, prompts, None, limit or tuning.limit, plan.seed, targets=targets)
+        )
+    table = pd.concat(tables, ignore_index=True)
     write_table(
         table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=asdict(recipe))
     )
@@ -163,13 +170,12 @@ def _present_models(names: Sequence[str], device: str) -> tuple[list[Model], dic
 def _tuned(
     base: SamModel, source: Dataset, shots: int, seed: int, recipe: Recipe, profile: str, dataset: str
 ) -> SamModel:
-    parts = [base.weights_sha, source.fingerprint(), shots, seed, asdict(recipe)]
+    ids = [*choose_shots(source, shots, seed), *validation_ids(source, recipe.max_val_images)]
+    content = [source.load(image_id).content_sha() for image_id in ids]
+    parts = [code_sha(), base.weights_sha, content, shots, seed, asdict(recipe)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-    path = (
-        results_dir(profile)
-        / "tuned"
-        / f"{slug(dataset)}.{base.name}.decoder.{shots}shot.seed{seed}.{key}.safetensors"
-    )
+    words = [slug(dataset), *recipe.targets, base.name, "decoder", f"{shots}shot", f"seed{seed}", key]
+    path = results_dir(profile) / "tuned" / f"{'.'.join(words)}.safetensors"
     if not path.is_file():
         save_tuned(finetune(base, source, shots=shots, seed=seed, recipe=recipe), path)
     return load_model(path, base.device.type)

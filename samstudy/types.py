@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -39,6 +40,17 @@ class Sample:
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.image.shape[0], self.image.shape[1]
+
+    def content_sha(self) -> str:
+        """SHA-256 of everything a result can depend on: names, pixels, masks, spacing."""
+        digest = hashlib.sha256(f"{self.image_id} {self.group_id} {self.spacing_mm} {self.size_hw}".encode())
+        digest.update(np.ascontiguousarray(self.image).data)
+        for label, mask in self.labels.items():
+            digest.update(label.encode())
+            digest.update(np.packbits(mask).data)
+        if self.valid is not None:
+            digest.update(np.packbits(self.valid).data)
+        return digest.hexdigest()
 
 
 def target_of(label: str) -> str:

@@ -9,8 +9,9 @@ from drawn import DrawnDataset
 
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
-from samstudy.evaluate import evaluate, predict_row, prompt_for
+from samstudy.evaluate import evaluate, prompt_for
 from samstudy.inference import Embedding
+from samstudy.replay import predict_row
 from samstudy.results import COLUMNS, KEY
 from samstudy.types import MASK_CHOICES, Prediction
 

@@ -167,3 +167,13 @@ def test_the_decoder_grid_keeps_areas_and_pads_bottom_right():
     assert float(grid.sum()) * 4 / (64 * 96) == pytest.approx(mask.mean(), rel=0.02)
     assert not grid[32:].any()
     assert grid[8:16, 12:24].mean() == pytest.approx(1, abs=0.1)
+
+
+def test_one_target_can_be_learnt_alone(tiny_model, many):
+    tuned = finetune(tiny_model, many, shots=2, recipe=replace(QUICK, targets=("disc",)), progress=False)
+    alone = DrawnDataset(18, "tttttttttttt" + "vv" + "eeee", only="disc")
+    assert tuned.weights_sha == finetune(tiny_model, alone, shots=2, recipe=QUICK, progress=False).weights_sha
+    table = evaluate(many, [tuned], ["box"], targets=["disc"], progress=False)
+    assert set(table.target) == {"disc"}
+    with pytest.raises(StudyError, match=r"unknown target of drawn 'disk'; did you mean 'disc'"):
+        finetune(tiny_model, many, shots=2, recipe=replace(QUICK, targets=("disk",)), progress=False)

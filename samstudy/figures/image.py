@@ -61,7 +61,7 @@ def draw_image(
     StudyError
         If the image has no scored object.
     """
-    from samstudy.evaluate import predict_sample
+    from samstudy.replay import predict_sample
     from samstudy.statistics import headline
 
     rows = headline(table)

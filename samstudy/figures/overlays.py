@@ -113,7 +113,7 @@ def draw_overlays(
         If the prompt is not in the table, no row of this model and choice has a score, or the rows were
         made with another base seed.
     """
-    from samstudy.evaluate import predict_row
+    from samstudy.replay import predict_row
 
     choice = mask_choice or palette.headline(prompt)
     rows = _rows_of(dataset, table, model, prompt, choice)

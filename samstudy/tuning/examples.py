@@ -17,7 +17,7 @@ from samstudy.models import SamModel
 from samstudy.prompts import make_prompt
 from samstudy.seeds import rng_for
 from samstudy.tuning.recipe import Recipe
-from samstudy.types import Prompt
+from samstudy.types import Prompt, target_of
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,13 @@ def validation_ids(dataset: Dataset, most: int) -> list[str]:
 def make_examples(
     model: SamModel, dataset: Dataset, ids: Sequence[str], recipe: Recipe, seed: int
 ) -> list[Example]:
+    """Read, embed and prompt images; those that show none of the recipe's targets are passed over.
+
+    Raises
+    ------
+    StudyError
+        If no image shows an object to learn from, or a prompt mode is composite.
+    """
     found = [_example(model, dataset, image_id, recipe, seed) for image_id in ids]
     kept = [example for example in found if example is not None]
     if not kept:
@@ -80,7 +87,8 @@ def make_examples(
 def _example(model: SamModel, dataset: Dataset, image_id: str, recipe: Recipe, seed: int) -> Example | None:
     sample = dataset.load(image_id)
     everywhere = np.ones(sample.size_hw, bool) if sample.valid is None else sample.valid
-    objects = {name: mask & everywhere for name, mask in sample.labels.items() if (mask & everywhere).any()}
+    wanted = {name: mask & everywhere for name, mask in sample.labels.items() if _is_wanted(name, recipe)}
+    objects = {name: mask for name, mask in wanted.items() if mask.any()}
     if not objects:
         return None
     prompts, object_index = [], []
@@ -106,6 +114,10 @@ def _example(model: SamModel, dataset: Dataset, image_id: str, recipe: Recipe, s
         object_index,
         (grids[-1] > 0.5).float().to(model.device),
     )
+
+
+def _is_wanted(label: str, recipe: Recipe) -> bool:
+    return not recipe.targets or target_of(label) in recipe.targets
 
 
 def to_decoder_grid(mask: np.ndarray, input_hw: tuple[int, int], side: int, cell: int) -> Tensor:

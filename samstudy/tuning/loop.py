@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from samstudy.datasets import Dataset
 from samstudy.errors import StudyError, unknown_name
+from samstudy.evaluate import check_targets
 from samstudy.models import SamModel, load_model
 from samstudy.seeds import rng_for
 from samstudy.tuning.examples import Example, choose_shots, make_examples, validation_ids
@@ -75,6 +76,7 @@ def finetune(
     base = load_model(model) if isinstance(model, str) else model
     if not isinstance(base, SamModel):
         raise StudyError(f"the model {base.name!r} has no mask decoder to tune; choose a SAM.")
+    check_targets(dataset, recipe.targets)
     train_ids = choose_shots(dataset, shots, seed)
     val_ids = validation_ids(dataset, recipe.max_val_images)
     tuned = _with_own_decoder(base)

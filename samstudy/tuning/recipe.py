@@ -13,6 +13,9 @@ class Recipe:
     ----------
     prompts : tuple of str
         Modes that the decoder is trained with, drawn equally often.
+    targets : tuple of str
+        What it learns to segment; none means every target. Targets that share a prompt (the box around a brain
+        is that around its grey matter) contradict each other, so tune one at a time where they are nested.
     steps : int
         Most optimiser steps.
     images_per_step, prompts_per_image : int
@@ -31,6 +34,7 @@ class Recipe:
     """
 
     prompts: tuple[str, ...] = ("box", "point_center")
+    targets: tuple[str, ...] = ()
     steps: int = 200
     images_per_step: int = 2
     prompts_per_image: int = 4
