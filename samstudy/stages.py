@@ -126,9 +126,10 @@ def fine_tune(
             evaluate(source, models, prompts, None, limit or tuning.limit, plan.seed, targets=targets)
         )
     table = pd.concat(tables, ignore_index=True)
-    write_table(
-        table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=asdict(recipe))
-    )
+    facts = asdict(recipe) | {
+        "targets": "one decoder for each" if source.info.targets else "one decoder for all"
+    }
+    write_table(table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=facts))
     return table
 
 
