@@ -100,7 +100,7 @@ class Checkout:
         return kept | {"VIRTUAL_ENV": str(self.folder / "an env")} | more
 
     def make(self, *words: str, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
+        done = subprocess.run(
             ["make", *words],
             cwd=self.folder,
             env=self.environment(**environment),
@@ -108,6 +108,9 @@ class Checkout:
             text=True,
             timeout=60,
         )
+        # File systems stamp by clock ticks of some milliseconds: what is written next must be newer.
+        time.sleep(0.05)
+        return done
 
     def asked(self) -> list[str]:
         """Return and forget the notebooks that were run since the last call, by the stem of their output."""
@@ -191,7 +194,6 @@ def test_a_lost_output_comes_back_alone(built: Checkout, lost: str, rebuilt: str
 
 
 def test_an_output_overwritten_by_another_run_is_made_again(built: Checkout) -> None:
-    time.sleep(0.02)
     (built.folder / "data/results/demo/eye.zero_shot.parquet").write_text("0.1")
     built.make("figures")
     assert built.asked() == ["eye.10_zero_shot"]
