@@ -20,9 +20,6 @@ PY := $(ENV)/bin/python
 PIP := "$(PY)" -m pip --disable-pip-version-check
 PYTHON_IS_NEW := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 
-# Waiting threads sleep instead of spinning: where two jobs share the cores, spinning makes each many times slower.
-export OMP_WAIT_POLICY := $(or $(OMP_WAIT_POLICY),PASSIVE)
-
 FIGURES := figures/$(PROFILE)
 EXECUTED := $(FIGURES)/executed
 RESULTS := data/results/$(PROFILE)

@@ -10,6 +10,11 @@ goes in, a tidy table of per-object scores comes out, and every figure and numbe
     table = ss.evaluate(ds, models=[model, "ellipse"], prompts=["box", "point_center"])
 """
 
+import os
+
+# Threads that wait by spinning starve each other where cores are shared. Has to be said before torch loads OpenMP.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from samstudy import figures, stages, statistics, study, tables
 from samstudy.datasets import load_dataset
 from samstudy.embeddings import embed
