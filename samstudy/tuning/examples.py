@@ -55,6 +55,13 @@ def choose_shots(dataset: Dataset, shots: int, seed: int) -> list[str]:
 
 
 def validation_ids(dataset: Dataset, most: int) -> list[str]:
+    """Take at most ``most`` validation images, evenly spaced.
+
+    Raises
+    ------
+    StudyError
+        If there are none.
+    """
     ids = dataset.ids("val")
     if not ids:
         raise StudyError(

@@ -14,6 +14,22 @@ from samstudy.tuning.examples import Example
 
 
 def example_loss(sam: Sam, example: Example, picked: Sequence[int]) -> Tensor:
+    """Mean loss over some prompts of one image; gradients flow to the mask decoder.
+
+    Parameters
+    ----------
+    sam : segment_anything.modeling.Sam
+        Its device holds the example.
+    example : Example
+        One image.
+    picked : sequence of int
+        Indices of its prompts, at least one.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar; see :func:`prompt_losses`.
+    """
     prompts = [example.prompts[i] for i in picked]
     losses = []
     for indices in batches(prompts, most=16):
