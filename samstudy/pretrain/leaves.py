@@ -20,6 +20,8 @@ from samstudy.seeds import rng_for
 
 LAYOUTS = ("leaves", "few", "container", "bands", "cluster")
 LAYOUT_WEIGHTS = (0.26, 0.24, 0.26, 0.12, 0.12)
+LEAST_VISIBLE = 0.55  # of what was painted; fragments of buried leaves are nobody's object
+RIM_WEIGHT = 0.08  # a rim shares its box with the whole, which is what a box nearly always means
 AREA_POWER = 0.35  # small leaves are many; without it large objects would hardly be asked for
 
 
@@ -168,10 +170,10 @@ def _paint_object(canvas: Canvas, shape: Shape, radius: float, parent: int = 0, 
     rng, thickness = canvas.rng, radius * canvas.side * canvas.rng.uniform(0.06, 0.4)
     style = rng.random()
     if style < 0.05:
-        return canvas.paint(shape.ring(thickness), parent, 0.7, inside=inside)
+        return canvas.paint(shape.ring(thickness), parent, 0.4, inside=inside)
     node = canvas.paint(shape, parent, inside=inside)
     if node and style < 0.13:
-        canvas.paint(shape.ring(thickness), node, 0.3, inside=True)
+        canvas.paint(shape.ring(thickness), node, RIM_WEIGHT, inside=True)
     elif node and style < 0.24:
         canvas.paint(shape.shrunk(2 * thickness), node, 0.7, inside=True)
     elif node and style < 0.4:
@@ -211,15 +213,15 @@ def _layout_container(canvas: Canvas) -> None:
     radius = rng.uniform(0.25, 0.5)
     shape = canvas.place(radius, 0.25)
     low = rng.uniform(0.05, 0.9)
-    body = canvas.paint(shape, 0, 1.5, np.full(canvas.channels, low, np.float32))
+    body = canvas.paint(shape, 0, 2.0, np.full(canvas.channels, low, np.float32))
     if not body:
         return
     if rng.random() < 0.6:
         thickness = radius * canvas.side * rng.uniform(0.03, 0.2)
-        canvas.paint(shape.ring(thickness), body, 0.3, inside=True)
+        canvas.paint(shape.ring(thickness), body, RIM_WEIGHT, inside=True)
         if rng.random() < 0.3:
             gap = thickness * rng.uniform(1.2, 2)
-            canvas.paint(shape.shrunk(gap).ring(thickness), body, 0.3, inside=True)
+            canvas.paint(shape.shrunk(gap).ring(thickness), body, RIM_WEIGHT, inside=True)
     if rng.random() < 0.35:
         _paint_pair(canvas, radius * rng.uniform(0.15, 0.45), body, inside=True)
     for _ in range(int(rng.integers(0, 14))):
@@ -320,7 +322,7 @@ def _collect(canvas: Canvas, image: np.ndarray, layout: str) -> Scene:
     candidates = [(canvas.family(node), canvas.kinds[node], node) for node in range(1, len(canvas.parents))]
     for nodes, weight, node in candidates:
         seen_px = visible_px[nodes].sum()
-        if seen_px >= least_px and seen_px >= 0.35 * canvas.painted_px[node]:
+        if seen_px >= least_px and seen_px >= LEAST_VISIBLE * canvas.painted_px[node]:
             members.append(np.array(nodes))
             weights.append(weight * seen_px**AREA_POWER)
     for nodes, weight in canvas.groups:
