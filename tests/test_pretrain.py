@@ -22,6 +22,7 @@ from samstudy.pretrain.prompting import (
     next_click,
     positive_points,
 )
+from samstudy.pretrain.step import decode, normalised
 from samstudy.vit_t import VitTConfig, build_vit_t, load_vit_t, load_vit_t_state
 
 TINY = VitTConfig(
@@ -166,7 +167,7 @@ def test_decoding_many_images_equals_one_by_one():
     embedding = torch.randn(2, 32, 4, 4)
     boxes = torch.tensor([[1, 2, 20, 25], [5, 5, 9, 30], [0, 0, 31, 31], [8, 8, 12, 12]], dtype=torch.float32)
     with torch.no_grad():
-        logits, iou_pred = train.decode(sam, embedding, {"points": None, "boxes": boxes, "masks": None})
+        logits, iou_pred = decode(sam, embedding, {"points": None, "boxes": boxes, "masks": None})
         for i in range(2):
             sparse, dense = sam.prompt_encoder(None, boxes[2 * i : 2 * i + 2], None)
             masks, scores = sam.mask_decoder(
@@ -184,7 +185,7 @@ def test_training_input_equals_sams_preprocessing():
     sam = build_vit_t(TINY)
     image = torch.randint(0, 255, (1, 3, 32, 32), dtype=torch.uint8)
     image[:, :, 20:] = 0
-    ours = train.normalised(sam, image, torch.tensor([[20, 32]]))
+    ours = normalised(sam, image, torch.tensor([[20, 32]]))
     torch.testing.assert_close(ours[0], sam.preprocess(image[0, :, :20].float()))
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from samstudy.pretrain.losses import pairwise_iou
 from samstudy.pretrain.prompting import SceneDataset, next_click
-from samstudy.pretrain.train import decode, normalised
+from samstudy.pretrain.step import decode, normalised
 
 
 @torch.no_grad()
