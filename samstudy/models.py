@@ -20,7 +20,7 @@ from samstudy.inference import Embedding, decode, encode_image
 from samstudy.official import OFFICIAL_FILES
 from samstudy.registry import Registry
 from samstudy.types import Prediction, Prompt
-from samstudy.vit_t import WEIGHTS_FILE, build_vit_t
+from samstudy.vit_t import load_vit_t
 
 if TYPE_CHECKING:
     from samstudy.datasets import Dataset
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 TUNED_KEY = "samstudy_tuned"
+VIT_T_FORMAT = "samstudy.vit_t"
 
 
 class Model(Protocol):
@@ -184,8 +185,8 @@ def _from_file(path: Path, device: torch.device) -> SamModel:
     checkpoint = read_checkpoint(path)
     if TUNED_KEY in checkpoint.metadata:
         return _tuned(checkpoint, device)
-    if "config" in checkpoint.metadata:
-        return _vit_t(checkpoint, path.stem, device, str(path.resolve()))
+    if checkpoint.metadata.get("format") == VIT_T_FORMAT:
+        return SamModel(path.stem, _placed(load_vit_t(path), device), source=str(path.resolve()))
     return _official(checkpoint, path.stem, device, str(path.resolve()))
 
 
@@ -203,12 +204,6 @@ def _official(checkpoint: Checkpoint, name: str, device: torch.device, source: s
     # The normalisation constants are buffers that no checkpoint holds, so they are still on "meta".
     sam.pixel_mean = torch.tensor([123.675, 116.28, 103.53]).view(-1, 1, 1)
     sam.pixel_std = torch.tensor([58.395, 57.12, 57.375]).view(-1, 1, 1)
-    return SamModel(name, _placed(sam, device), source=source)
-
-
-def _vit_t(checkpoint: Checkpoint, name: str, device: torch.device, source: str) -> SamModel:
-    sam = build_vit_t(metadata_json(checkpoint, "config"))
-    load_into(sam, checkpoint, "vit_t")
     return SamModel(name, _placed(sam, device), source=source)
 
 
@@ -238,7 +233,7 @@ def _tuned(checkpoint: Checkpoint, device: torch.device) -> SamModel:
 @MODELS.register("vit_t")
 def _packaged_vit_t(device: torch.device) -> SamModel:
     """Our own small SAM, pretrained on synthetic scenes and shipped in the package (docs/vit_t.md)."""
-    return _vit_t(read_checkpoint(WEIGHTS_FILE), "vit_t", device, "vit_t")
+    return SamModel("vit_t", _placed(load_vit_t(), device), source="vit_t")
 
 
 def _register_official(name: str) -> None:
