@@ -21,7 +21,7 @@ STAGES = ("00_data", "10_zero_shot", "20_fine_tune")
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 # Stands for env/bin/python: it notes what it is asked, and writes what the notebook runner would.
-STUB = """#!{python} -IS
+STUB = """\
 import os, pathlib, sys, time
 words = sys.argv[1:]
 if words[:1] == ["-c"]:
@@ -79,7 +79,9 @@ class Checkout:
         self.write("datasets.txt", "brain eye")
         for dataset in ("brain", "eye"):
             self.write(f"data/splits/{dataset}.csv", "")
-        python = self.write("an env/bin/python", STUB.format(python=sys.executable))
+        # Through a shell: the line after #! must not hold a space, the path of an interpreter may.
+        self.write("an env/bin/python.py", STUB.format())
+        python = self.write("an env/bin/python", f'#!/bin/sh\nexec "{sys.executable}" -IS "$0.py" "$@"\n')
         python.chmod(0o755)
         past = time.time() - 100
         for path in folder.rglob("*"):
