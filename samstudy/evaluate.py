@@ -272,7 +272,8 @@ def _headline(model: Model, mode: str) -> str:
 
 
 def _sample_columns(sample: Sample) -> Row:
-    return {"image_id": sample.image_id, "height": sample.size_hw[0], "width": sample.size_hw[1]}
+    height, width = sample.size_hw
+    return {"image_id": sample.image_id, "modality": sample.modality, "height": height, "width": width}
 
 
 def _error_rows(work: _Work, model: Model, known: Row, reason: str) -> Iterator[Row]:
@@ -286,7 +287,8 @@ def _row(work: _Work, model: Model, known: Row, mode: str, choice: str, **more: 
         known
         | {
             "dataset": dataset.info.name,
-            "modality": dataset.info.modality,
+            "modality": known.get("modality") or dataset.info.modality,
+            "dataset_options": dataset.options_text,
             "split": dataset.split_of(image_id),
             "group_id": dataset.group_of(image_id),
             "model": model.name,

@@ -44,7 +44,8 @@ class RowCache:
         targets: Sequence[str],
     ) -> None:
         self._parts = [
-            code_sha(), sample_sha, dataset.info.name, dataset.fingerprint(), dataset.info.nsd_tolerance,
+            code_sha(), sample_sha, dataset.info.name, dataset.fingerprint(), dataset.options_text,
+            dataset.info.nsd_tolerance,
             model.name, model.weights_sha, model.tuning, model.shots, model.fold,
             sorted(getattr(model, "area_fraction", {}).items()), list(prompts), seed, list(targets),
         ]  # fmt: skip

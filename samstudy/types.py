@@ -27,6 +27,8 @@ class Sample:
         (row, column) pixel pitch in millimetres; None where it is not known.
     valid : numpy.ndarray, bool, H x W, or None
         Pixels that count when scoring (a field of view); None means all.
+    modality : str
+        Kind of image, where a data set has several; ``""`` means the data set's.
     """
 
     image_id: str
@@ -35,6 +37,7 @@ class Sample:
     labels: dict[str, np.ndarray]
     spacing_mm: tuple[float, float] | None = None
     valid: np.ndarray | None = None
+    modality: str = ""
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -43,7 +46,9 @@ class Sample:
 
     def content_sha(self) -> str:
         """SHA-256 of everything a result can depend on: names, pixels, masks, spacing."""
-        digest = hashlib.sha256(f"{self.image_id} {self.group_id} {self.spacing_mm} {self.size_hw}".encode())
+        digest = hashlib.sha256(
+            f"{self.image_id} {self.group_id} {self.modality} {self.spacing_mm} {self.size_hw}".encode()
+        )
         digest.update(np.ascontiguousarray(self.image).data)
         for label, mask in self.labels.items():
             digest.update(label.encode())

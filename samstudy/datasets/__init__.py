@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from samstudy.datasets.base import Dataset, DatasetInfo, Record
 from samstudy.datasets.folder import FolderDataset
 from samstudy.datasets.mni152 import MNI152
+from samstudy.datasets.phantom import phantom_of
 from samstudy.errors import StudyError, unknown_name
 from samstudy.registry import Registry
 
@@ -16,6 +19,21 @@ __all__ = ["DATASETS", "Dataset", "DatasetInfo", "FolderDataset", "Record", "loa
 DATASETS: Registry[type[Dataset]] = Registry("dataset")
 DATASETS.register("mni152")(MNI152)
 DATASETS.register("folder")(FolderDataset)
+for _module, _kind in (
+    ("isic", "ISIC"),
+    ("drishti_gs", "DrishtiGS"),
+    ("rim_one_r3", "RimOneR3"),
+    ("refuge", "Refuge"),
+    ("drive", "Drive"),
+    ("aroi", "Aroi"),
+    ("cystoid_fluid", "CystoidFluid"),
+    ("amos", "Amos"),
+    ("chest_xray", "ChestXray"),
+):
+    if find_spec(f"samstudy.datasets.{_module}"):
+        _class = getattr(import_module(f"samstudy.datasets.{_module}"), _kind)
+        DATASETS.register(_module)(_class)
+        DATASETS.register(f"phantom_{_module}")(phantom_of(_class))
 
 
 def load_dataset(spec: str, root: str | Path | None = None, **options: object) -> Dataset:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +18,29 @@ from samstudy.datasets.splits import PARTS, fingerprint, refuse_leaks
 from samstudy.errors import DataError, StudyError, unknown_name
 from samstudy.images import FileError
 from samstudy.types import Sample, target_of
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file that is openly downloadable.
+
+    Attributes
+    ----------
+    url, file_name : str
+        Address, and name to keep it under.
+    checksum : str or None
+        ``"sha256:<hex>"`` or ``"md5:<hex>"`` where one is published, else None.
+    size_bytes : int or None
+        Size as published, for the estimate before a download and the limit of what it may unpack to.
+    folder : str
+        Where it is unpacked, below ``data/raw/<name>``; ``""`` for that folder itself.
+    """
+
+    url: str
+    file_name: str
+    checksum: str | None = None
+    size_bytes: int | None = None
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +69,14 @@ class DatasetInfo:
         Tolerance of the normalised surface distance, in ``distance_unit``.
     display_note : str
         Which axis, slices, orientation and grey-value window are shown.
+    split_note : str
+        Where the split comes from.
+    trained_on : str
+        In whose training set the images are known to be; ``""`` where nothing is known.
+    downloads : tuple of Download
+        What can be downloaded without registration, as ``samstudy fetch`` does.
+    steps : tuple of str
+        What a person has to do otherwise, in order: where to register, what to download, where to unpack.
     """
 
     name: str
@@ -62,6 +94,10 @@ class DatasetInfo:
     spacing_known: bool = False
     nsd_tolerance: float = 2.0
     display_note: str = ""
+    split_note: str = ""
+    trained_on: str = ""
+    downloads: tuple[Download, ...] = ()
+    steps: tuple[str, ...] = ()
 
     @property
     def distance_unit(self) -> str:
@@ -106,7 +142,7 @@ class Reading:
 
     Attributes
     ----------
-    image, labels, spacing_mm, valid
+    image, labels, spacing_mm, valid, modality
         As in ``Sample``.
     sources : dict of str to pathlib.Path
         File each label came from.
@@ -119,6 +155,7 @@ class Reading:
     spacing_mm: tuple[float, float] | None = None
     valid: np.ndarray | None = None
     sources: dict[str, Path] = field(default_factory=dict)
+    modality: str = ""
     notes: list[tuple[Path, str]] = field(default_factory=list)
 
 
@@ -141,6 +178,7 @@ class Dataset(ABC):
     info: ClassVar[DatasetInfo] | DatasetInfo
     default_split = "test"
     root: Path | None = None
+    options: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, records: Sequence[Record], split_source: str) -> None:
         self._records: dict[str, Record] = {record.image_id: record for record in records}
@@ -225,13 +263,24 @@ class Dataset(ABC):
         validate(record, reading)
         labels = {name: np.ascontiguousarray(mask) for name, mask in reading.labels.items()}
         sample = Sample(
-            record.image_id, record.group_id, reading.image, labels, reading.spacing_mm, reading.valid
+            record.image_id,
+            record.group_id,
+            reading.image,
+            labels,
+            reading.spacing_mm,
+            reading.valid,
+            reading.modality or self.info.modality,
         )
         return sample, reading
 
-    def _listing_notes(self) -> list[tuple[Path, str]]:
-        """Remarks on files that belong to no record."""
+    def _listing_findings(self) -> list[tuple[Path, str, str]]:
+        """Return (file, text, level) for what belongs to no record."""
         return []
+
+    @property
+    def options_text(self) -> str:
+        """The options that change what is scored, ``"soft_map=majority"``; ``""`` where there are none."""
+        return " ".join(f"{name}={value}" for name, value in self.options.items())
 
     def check(self, progress: bool = True) -> pd.DataFrame:
         """Read every image and say what is wrong with which file.
@@ -245,7 +294,8 @@ class Dataset(ABC):
         -------
         pandas.DataFrame
             Columns ``image_id, file, problem, level``; file and problem together are a sentence; level is
-            ``error`` where the image cannot be used and ``note`` where it can. No rows where all is well.
+            ``error`` where the image cannot be used (or a folder was not understood), ``missing`` where the
+            official release has more, ``note`` where the image can be used. No rows where all is well.
             ``attrs["summary"]`` counts images, usable images, objects and empty masks per target, image sizes
             (``HxW``), and images per split.
         """
@@ -267,7 +317,7 @@ class Dataset(ABC):
             sizes["x".join(map(str, sample.size_hw))] += 1
             for label, mask in sample.labels.items():
                 (objects if mask.any() else empty)[target_of(label)] += 1
-        rows += [("", self._relative(file), text, "note") for file, text in self._listing_notes()]
+        rows += [("", self._relative(file), text, level) for file, text, level in self._listing_findings()]
         table = pd.DataFrame(rows, columns=["image_id", "file", "problem", "level"])
         table.attrs["summary"] = {
             "images": len(self),

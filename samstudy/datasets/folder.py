@@ -147,8 +147,8 @@ class FolderDataset(Dataset):
             notes.append(f"holds {len(found)} codes; all of them are {label!r}, as the file is named")
         return {label: np.logical_or.reduce(list(found.values()))}, notes
 
-    def _listing_notes(self) -> list[tuple[Path, str]]:
-        return self._ignored
+    def _listing_findings(self) -> list[tuple[Path, str, str]]:
+        return [(path, text, "note") for path, text in self._ignored]
 
 
 def _checked_window(window: tuple[float, float] | None) -> tuple[float, float] | None:

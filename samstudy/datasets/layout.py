@@ -18,6 +18,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from samstudy.datasets.tree import visible
 from samstudy.errors import StudyError
 from samstudy.images import IMAGE_SUFFIXES, kind_of, stem_of
 
@@ -28,7 +29,6 @@ MASK_WORDS = frozenset(
 )
 _SEPARATORS = "_-. "
 _SIDECARS = frozenset("splits.csv labels.json labels.csv readme.md readme.txt readme license licence".split())
-_RUBBISH = frozenset("thumbs.db desktop.ini __macosx".split())
 _INSTANCE = re.compile(r"^(.+)[_\-. ](\d+)$")
 _ANONYMOUS = re.compile(r"^(\d+|[0-9a-f]{12,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$", re.IGNORECASE)
 
@@ -77,7 +77,7 @@ def scan(root: Path) -> Layout:
     image_dir, mask_dir = find_folders(root)
     ignored = [(path, "is not read: it is in neither images/ nor masks/") for path in _strays(root)]
     images: dict[str, list[Path]] = defaultdict(list)
-    for path in _visible(image_dir):
+    for path in visible(image_dir):
         if path.is_file() and kind_of(path):
             images[stem_of(path).casefold()].append(path)
         else:
@@ -89,7 +89,7 @@ def scan(root: Path) -> Layout:
         )
     masks: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     orphans: list[Path] = []
-    for path in _visible(mask_dir):
+    for path in visible(mask_dir):
         if path.is_dir():
             _take_subfolder(path, images, masks, ignored)
         elif not kind_of(path):
@@ -118,7 +118,7 @@ def find_folders(root: Path) -> tuple[Path, Path]:
         what = "is a file" if root.exists() else "does not exist"
         near = f" ({root.parent} exists)" if root.parent.is_dir() else ""
         raise StudyError(f"the folder {root} {what}{near}; give one that holds images/ and masks/.")
-    by_name = {path.name.casefold(): path for path in _visible(root) if path.is_dir()}
+    by_name = {path.name.casefold(): path for path in visible(root) if path.is_dir()}
     found = [
         next((by_name[n] for n in names if n in by_name), None) for names in (IMAGE_FOLDERS, MASK_FOLDERS)
     ]
@@ -133,24 +133,15 @@ def find_folders(root: Path) -> tuple[Path, Path]:
     return found[0], found[1]
 
 
-def _visible(folder: Path) -> list[Path]:
-    try:
-        paths = list(folder.iterdir())
-    except OSError as error:
-        raise StudyError(f"the folder {folder} cannot be listed: {error.strerror or error}.") from error
-    kept = [p for p in paths if not p.name.startswith(".") and p.name.casefold() not in _RUBBISH]
-    return sorted(kept, key=lambda path: path.name)
-
-
 def _strays(root: Path) -> list[Path]:
-    return [p for p in _visible(root) if p.is_file() and p.name.casefold() not in _SIDECARS]
+    return [p for p in visible(root) if p.is_file() and p.name.casefold() not in _SIDECARS]
 
 
 def _found(folder: Path) -> str:
-    visible = _visible(folder)
-    folders = [f"{path.name}/" for path in visible if path.is_dir()]
-    pictures = [path.name for path in visible if path.is_file() and kind_of(path)]
-    others = len(visible) - len(folders) - len(pictures)
+    entries = visible(folder)
+    folders = [f"{path.name}/" for path in entries if path.is_dir()]
+    pictures = [path.name for path in entries if path.is_file() and kind_of(path)]
+    others = len(entries) - len(folders) - len(pictures)
     parts = [", ".join(folders[:6]) + (", ..." if len(folders) > 6 else "")] if folders else []
     if pictures:
         parts.append(f"{len(pictures)} image files such as {pictures[0]}")
@@ -187,7 +178,7 @@ def _take_subfolder(
     if key not in images:
         ignored.append((folder, "is a folder of masks, but images/ has no image of that name"))
         return
-    for path in _visible(folder):
+    for path in visible(folder):
         if path.is_file() and kind_of(path):
             stem = stem_of(path)
             owned = stem.casefold().startswith(key) and stem[len(key) : len(key) + 1] in ("", *_SEPARATORS)
