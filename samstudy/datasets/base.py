@@ -155,8 +155,8 @@ class Reading:
     spacing_mm: tuple[float, float] | None = None
     valid: np.ndarray | None = None
     sources: dict[str, Path] = field(default_factory=dict)
-    modality: str = ""
     notes: list[tuple[Path, str]] = field(default_factory=list)
+    modality: str = ""
 
 
 class Dataset(ABC):
