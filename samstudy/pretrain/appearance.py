@@ -30,7 +30,9 @@ def finish(rng: np.random.Generator, image: np.ndarray) -> tuple[np.ndarray, np.
     if rng.random() < 0.5:
         sigma = scale * rng.uniform(0.3, 2.0)
         image = ndimage.gaussian_filter(image, (sigma, sigma, 0), truncate=2.5)
-    if rng.random() < 0.65:
+    if rng.random() < 0.12:
+        image = _shade(rng, image)
+    if rng.random() < 0.75:
         image = _add_noise(rng, image, scale)
     image = _tone(rng, image)
     view = _field_of_view(rng, image.shape[:2]) if rng.random() < 0.08 else None
@@ -48,6 +50,19 @@ def _illuminate(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return image * np.exp(light)[..., None]
 
 
+def _shade(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """Darken a few soft streaks that cross the image, as shadows and signal drop-outs do."""
+    rows = np.linspace(-1, 1, image.shape[0], dtype=np.float32)[:, None]
+    columns = np.linspace(-1, 1, image.shape[1], dtype=np.float32)[None, :]
+    light = np.ones(image.shape[:2], np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        slope, offset = rng.uniform(-0.7, 0.7), rng.uniform(-1, 1)
+        distance = np.abs(columns - np.float32(slope) * rows - np.float32(offset))
+        streak = np.clip(1 - distance / np.float32(rng.uniform(0.05, 0.3)), 0, 1)
+        light *= 1 - np.float32(rng.uniform(0.3, 1)) * streak
+    return image * light[..., None]
+
+
 def _add_noise(rng: np.random.Generator, image: np.ndarray, scale: float) -> np.ndarray:
     """Additive, signal-dependent, speckle or Rician noise, white or correlated over a few pixels."""
     amount = np.float32(np.exp(rng.uniform(np.log(0.005), np.log(0.1))))
@@ -62,7 +77,7 @@ def _add_noise(rng: np.random.Generator, image: np.ndarray, scale: float) -> np.
     if kind == 1:
         return image + amount * noise * np.sqrt(np.clip(image, 0, 1)) * 2
     if kind == 2:
-        return image * np.abs(1 + 3 * amount * noise)
+        return image * np.abs(1 + 5 * amount * noise)
     second = rng.standard_normal(image.shape, dtype=np.float32)
     return np.hypot(image + amount * noise, amount * second)
 

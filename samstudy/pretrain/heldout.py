@@ -34,7 +34,7 @@ def heldout_scores(
     Returns
     -------
     pandas.DataFrame
-        One row per object and prompt (``box``: half of them jittered; ``point``: one point; ``clicks_4``:
+        One row per object and prompt (``box``: some of them jittered; ``point``: one point; ``clicks_4``:
         three corrections after the point): ``prompt single predicted_iou oracle iou_pred``, the first three
         mask IoUs in [0, 1] on the grid of half the image side, the last the model's estimate for the single
         mask (box, clicks) or for the chosen one (point).

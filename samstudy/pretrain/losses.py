@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+QUALITY_WEIGHT = 3.0  # the squared error of a predicted IoU is small beside the losses of the masks
+
 
 def pairwise_mask_loss(logits: Tensor, targets: Tensor, balance: float) -> Tensor:
     """Dice plus cross-entropy of each mask with each target.
@@ -103,4 +105,4 @@ def prompt_loss(
     multi = (1 - share_mean) * multi + share_mean * several[:, :, 0].mean(1)
     iou = pairwise_iou(logits, targets[:, :1])[:, :, 0]
     quality = F.mse_loss(iou_pred.float(), iou)
-    return single_weight * single.mean() + multi.mean() + quality, iou
+    return single_weight * single.mean() + multi.mean() + QUALITY_WEIGHT * quality, iou

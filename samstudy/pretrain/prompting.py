@@ -17,6 +17,8 @@ from samstudy.seeds import rng_for
 
 N_POINTS = 5
 N_ALTERNATES = 2
+TIGHT_SHARE = 0.6  # of the boxes
+INTERIOR_SHARE = 0.75  # of the first points
 LOW_RES_STRIDE = 2
 
 
@@ -111,7 +113,7 @@ def _quarters(mask: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def jittered_box(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Tight box in half of the draws; else each edge moves by N(0, 10 % of the side), at most 20 px.
+    """Tight box in ``TIGHT_SHARE`` of the draws; else each edge moves by N(0, 10 % of the side), at most 20 px.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ def jittered_box(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
-    if rng.random() < 0.5:
+    if rng.random() < TIGHT_SHARE:
         return box
     side = np.array([box[2] - box[0] + 1, box[3] - box[1] + 1] * 2)
     moved = box + np.clip(rng.normal(0, 0.1 * side), -20, 20)
@@ -135,11 +137,11 @@ def jittered_box(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def positive_points(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Five points in a mask, float32 5 x 2 (x, y); the first is its most interior one in 6 of 10 draws."""
+    """Five points in a mask, float32 5 x 2 (x, y); the first mostly its most interior one."""
     rows, columns = np.nonzero(mask)
     pick = rng.integers(len(rows), size=N_POINTS)
     points = np.stack([columns[pick], rows[pick]], axis=1).astype(np.float32)
-    if rng.random() < 0.6:
+    if rng.random() < INTERIOR_SHARE:
         row0, column0 = rows.min(), columns.min()
         crop = np.pad(mask[row0 : rows.max() + 1, column0 : columns.max() + 1], 1)
         depth = ndimage.distance_transform_edt(crop)

@@ -52,7 +52,7 @@ class Shape:
 
 def radius_table(rng: np.random.Generator) -> np.ndarray:
     """Radius by angle (float32, 256) of an ellipse, blob, polygon, rounded box or lobed outline, about 1."""
-    kind = rng.choice(5, p=(0.3, 0.36, 0.14, 0.12, 0.08))
+    kind = rng.choice(5, p=(0.32, 0.44, 0.08, 0.1, 0.06))
     if kind == 0:
         return np.ones(N_ANGLES, np.float32)
     if kind == 1:
@@ -78,7 +78,7 @@ def star(
 
     The area is about that of the disc of that radius.
     """
-    stretch = np.exp(rng.uniform(0, 0.5) if rng.random() < 0.7 else rng.uniform(0.5, 1.0))
+    stretch = np.exp(rng.uniform(0, 0.4) if rng.random() < 0.8 else rng.uniform(0.4, 1.0))
     reach = radius * stretch * 1.35 + 2
     row0, row1 = max(0, int(centre_yx[0] - reach)), min(size_hw[0], int(centre_yx[0] + reach) + 2)
     column0, column1 = max(0, int(centre_yx[1] - reach)), min(size_hw[1], int(centre_yx[1] + reach) + 2)

@@ -84,7 +84,9 @@ def step_loss(
         box_points = (first, torch.ones_like(first[..., 0], dtype=torch.long))
     box = {"points": box_points, "boxes": flat["boxes"], "masks": None}
     box_logits, box_pred = decode(sam, embedding, box)
-    box_loss, box_iou = prompt_loss(box_logits, box_pred, targets, alone, balance, share_mean=0.3)
+    box_loss, box_iou = prompt_loss(
+        box_logits, box_pred, targets, alone, balance, share_mean=0.3, single_weight=1.5
+    )
 
     points = choose_points(flat, rng)
     point = {"points": points, "boxes": None, "masks": None}
@@ -137,5 +139,5 @@ def correction(
         xy, label = next_click(previous, target, generator)
         points = xy if points is None else torch.cat([points, xy], dim=1)
         labels = label if labels is None else torch.cat([labels, label], dim=1)
-    masks = previous[:, None] if rng.random() < 0.8 else None
+    masks = previous[:, None] if rng.random() < 0.6 else None
     return {"points": (points, labels), "boxes": base["boxes"], "masks": masks}

@@ -7,16 +7,13 @@ through stages of growing image side and resumes from the last checkpoint.
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import math
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from segment_anything.modeling import Sam
 from torch import Tensor
@@ -25,17 +22,13 @@ from tqdm import tqdm
 
 from samstudy.errors import StudyError
 from samstudy.paths import cache_dir, written_whole
+from samstudy.pretrain.curve import Curve
 from samstudy.pretrain.prompting import SceneDataset
 from samstudy.pretrain.step import step_loss
 from samstudy.seeds import seed_for
-from samstudy.vit_t import VitTConfig, build_vit_t, save_vit_t, set_image_size
+from samstudy.vit_t import VitTConfig, build_vit_t, load_vit_t_state, save_vit_t, set_image_size
 
 DEFAULT_STAGES = "128x16:3600,256x8:1800,384x8:400"
-LOG_EVERY = 20
-LOG_COLUMNS = (
-    "step image_size loss box_iou box_predicted box_oracle point_iou point_predicted point_oracle "
-    "refined_iou learning_rate gradient_norm seconds"
-).split()
 
 
 @dataclass(frozen=True)
@@ -95,9 +88,9 @@ def learning_rate_at(step: int, total: int, recipe: Recipe) -> float:
 
 
 def balance_at(step: int, total: int, recipe: Recipe) -> float:
-    """Class balance of the cross-entropy: 1 at first, 0 at last, linear between."""
+    """Class balance of the cross-entropy: 1 at first, 0 at last, linear between; 0 all along from trained weights."""
     start, end = recipe.balanced_until * total, recipe.unbalanced_from * total
-    return min(1.0, max(0.0, (end - step) / (end - start)))
+    return min(1.0, max(0.0, (end - step) / max(end - start, 1e-9)))
 
 
 def batches(
@@ -138,11 +131,12 @@ def pretrain(
     precision: str = "auto",
     workers: int = 1,
     resume: bool = True,
+    initial: str | Path | None = None,
     checkpoint_every: int = 100,
     config: VitTConfig | None = None,
     recipe: Recipe | None = None,
 ) -> Path:
-    """Train ``vit_t`` from scratch on drawn scenes.
+    """Train ``vit_t`` on drawn scenes, from scratch or from a file of weights.
 
     Parameters
     ----------
@@ -159,6 +153,9 @@ def pretrain(
         Processes that draw scenes; the scenes do not depend on it.
     resume : bool
         Go on from ``checkpoint.pt`` where there is one.
+    initial : str, pathlib.Path or None
+        A file of :func:`samstudy.vit_t.save_vit_t` to start from, whose configuration is used; the
+        cross-entropy is then unbalanced throughout.
 
     Returns
     -------
@@ -172,6 +169,9 @@ def pretrain(
     """
     stages = parse_stages(stages) if isinstance(stages, str) else list(stages)
     config, recipe = config or VitTConfig(), recipe or Recipe()
+    if initial is not None:
+        config, weights, _ = load_vit_t_state(initial)
+        recipe = replace(recipe, balanced_until=0.0, unbalanced_from=0.0)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     half = precision == "bfloat16" or (precision == "auto" and device == "cuda")
@@ -181,6 +181,8 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(seed, "vit_t"))
         sam = build_vit_t(config)
+    if initial is not None:
+        sam.load_state_dict(weights)
     sam.to(device, memory_format=torch.channels_last).train()
     ema = {name: value.clone() for name, value in sam.state_dict().items()}
     optimizer = torch.optim.AdamW(_parameter_groups(sam, recipe), lr=recipe.learning_rate, betas=(0.9, 0.98))
@@ -189,6 +191,7 @@ def pretrain(
         start = _restore(checkpoint, sam, ema, optimizer, seed, config)
 
     total = sum(stage.steps for stage in stages)
+    made_by = {"recipe": recipe_hash(), "initial": Path(initial).name if initial else "random"}
     curve = Curve(output_dir / "curve.csv", start)
     progress = tqdm(batches(stages, start, seed, workers, recipe), initial=start, total=total, unit="step")
     for step, (stage, batch) in enumerate(progress, start=start):
@@ -210,11 +213,11 @@ def pretrain(
         decay = min(recipe.ema_decay, (1 + step) / (10 + step))
         for name, value in sam.state_dict().items():
             ema[name].lerp_(value, 1 - decay)
-        line = curve.add(step, stage, loss.item(), logged, rate, norm.item())
+        line = curve.add(step, stage.image_size, loss.item(), logged, rate, norm.item())
         if line:
             progress.set_postfix_str(line)
         if (step + 1) % checkpoint_every == 0 or step + 1 == total:
-            _save(checkpoint, sam, ema, optimizer, step + 1, seed, config, stages)
+            _save(checkpoint, sam, ema, optimizer, step + 1, seed, config, stages, made_by)
     return checkpoint
 
 
@@ -228,7 +231,7 @@ def _parameter_groups(sam: Sam, recipe: Recipe) -> list[dict]:
     ]
 
 
-def _save(path: Path, sam: Sam, ema: dict, optimizer, step: int, seed: int, config, stages) -> None:
+def _save(path: Path, sam: Sam, ema: dict, optimizer, step: int, seed: int, config, stages, made_by) -> None:
     record = {
         "model": sam.state_dict(),
         "ema": ema,
@@ -237,6 +240,7 @@ def _save(path: Path, sam: Sam, ema: dict, optimizer, step: int, seed: int, conf
         "seed": seed,
         "config": config.to_json(),
         "stages": [[s.image_size, s.batch_size, s.steps] for s in stages],
+        **made_by,
     }
     with written_whole(path) as temporary:
         torch.save(record, temporary)
@@ -254,37 +258,6 @@ def _restore(path: Path, sam: Sam, ema: dict, optimizer, seed: int, config: VitT
         ema[name].copy_(value)
     optimizer.load_state_dict(record["optimizer"])
     return record["step"]
-
-
-class Curve:
-    """Means over 20 steps, appended to a CSV file; rows beyond the resumed step are dropped."""
-
-    def __init__(self, path: Path, start: int) -> None:
-        self.path, self.sums, self.since = path, {}, time.perf_counter()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = []
-        if start and path.is_file():
-            with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if int(row["step"]) <= start]
-        with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, LOG_COLUMNS)
-            writer.writeheader()
-            writer.writerows(kept)
-
-    def add(self, step: int, stage: Stage, loss: float, logged: dict, rate: float, norm: float) -> str:
-        """Take in one step; return a summary where a row was written, else ''."""
-        for name, value in {"loss": loss, "gradient_norm": norm, **logged}.items():
-            self.sums.setdefault(name, []).append(value)
-        if (step + 1) % LOG_EVERY:
-            return ""
-        means = {name: f"{np.mean(values):.4f}" for name, values in self.sums.items()}
-        now = time.perf_counter()
-        row = {"step": step + 1, "image_size": stage.image_size, "learning_rate": f"{rate:.3g}", **means}
-        row["seconds"] = f"{(now - self.since) / LOG_EVERY:.3f}"
-        self.sums, self.since = {}, now
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, LOG_COLUMNS).writerow(row)
-        return f"loss {means['loss']} box {means['box_iou']} point {means.get('point_predicted', '-')}"
 
 
 def export_weights(checkpoint: str | Path, path: str | Path) -> Path:
@@ -305,7 +278,8 @@ def export_weights(checkpoint: str | Path, path: str | Path) -> Path:
         reached += steps
     config = VitTConfig.from_mapping({**json.loads(record["config"]), "image_size": size})
     stages = ",".join(f"{side}x{batch}:{steps}" for side, batch, steps in record["stages"])
-    metadata = {"steps": record["step"], "stages": stages, "seed": record["seed"], "recipe": recipe_hash()}
+    metadata = {"steps": record["step"], "stages": stages, "seed": record["seed"]}
+    metadata |= {name: record.get(name, "unknown") for name in ("recipe", "initial")}
     return save_vit_t(record["ema"], config, path, metadata)
 
 
@@ -317,6 +291,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw scenes")
+    parser.add_argument("--learning-rate", type=float, default=Recipe.learning_rate, help="peak")
+    parser.add_argument("--initial", type=Path, default=None, help="start from this .safetensors file")
     parser.add_argument("--afresh", action="store_true", help="do not resume from the checkpoint there")
     parser.add_argument(
         "--export", type=Path, default=None, help="write the weights to this .safetensors file"
@@ -333,6 +309,8 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         workers=args.workers,
         resume=not args.afresh,
+        initial=args.initial,
+        recipe=Recipe(learning_rate=args.learning_rate),
     )
     if args.export is not None:
         export_weights(checkpoint, args.export)
