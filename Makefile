@@ -8,6 +8,11 @@ DEVICE := auto
 PYTHON :=
 TESTS :=
 
+# Notebooks at a time, and the threads of each: a small model gains more from the former. A big one does not fit twice.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+JOBS := $(if $(and $(filter demo,$(PROFILE)),$(filter-out 1,$(CORES))),2,1)
+THREADS := $(shell echo $$(( ($(CORES) + $(JOBS) - 1) / $(JOBS) )))
+
 # An active environment is used as it is; conda's base, which many shells activate unasked, is left alone.
 ifneq ($(VIRTUAL_ENV),)
 ENV := $(VIRTUAL_ENV)
@@ -29,7 +34,8 @@ RESULTS := data/results/$(PROFILE)
 .PHONY: all figures env install test lint clean help FORCE
 
 all: env
-	@$(MAKE) --no-print-directory figures
+	@$(MAKE) --no-print-directory -j$(JOBS) figures
+	@"$(PY)" -m samstudy.present left-out $(PROFILE)
 	@echo "Figures, tables and executed notebooks are in $(FIGURES)."
 
 help:
@@ -43,6 +49,7 @@ help:
 	@echo "PROFILE=$(PROFILE)  demo or paper: the grid in study.yaml"
 	@echo "LIMIT=$(LIMIT)  use at most so many test images"
 	@echo "DEVICE=$(DEVICE)  auto, cpu, cuda or mps"
+	@echo "JOBS=$(JOBS)  notebooks at a time, each with THREADS=$(THREADS)"
 
 # --- environment ------------------------------------------------------------------------------------------
 
@@ -84,16 +91,18 @@ clean:
 # Only read where it is needed: before `make env` there may be nothing to read study.yaml with.
 ifneq ($(filter-out all env install test lint clean help,$(or $(MAKECMDGOALS),all)),)
 
-DATASETS := $(shell "$(PY)" -c 'import yaml; print(*yaml.safe_load(open("study.yaml"))["profiles"]["$(PROFILE)"]["datasets"])' \
-    2>/dev/null)
-SPLITS := $(DATASETS:%=data/splits/%.csv)
-ifneq ($(wildcard $(SPLITS)),$(or $(SPLITS),none))
-# The package takes seconds to import and says what is wrong in a sentence.
-$(shell "$(PY)" -c 'import sys; from samstudy.study import main; sys.exit(main())' datasets $(PROFILE) >&2)
+# What of the profile is on this machine; the reasons of what is not are told at the end.
+DATASETS := $(shell "$(PY)" -m samstudy.present found $(PROFILE))
+ifeq ($(DATASETS),)
 $(error nothing can be built for PROFILE=$(PROFILE))
 endif
 
-PACKAGE := $(filter-out samstudy/pretrain/%,$(wildcard samstudy/*.py samstudy/*/*.py samstudy/*.mplstyle))
+# A phantom is split as its benchmark; a data set of one's own may have no committed split.
+split_of = $(wildcard data/splits/$(patsubst phantom_%,%,$1).csv)
+
+# What no figure depends on is left out, so that changing it rebuilds nothing.
+PACKAGE := $(filter-out samstudy/pretrain/% samstudy/present.py,\
+    $(wildcard samstudy/*.py samstudy/*/*.py samstudy/*.mplstyle))
 WEIGHTS := $(wildcard samstudy/weights/* data/raw/checkpoints/*)
 LIMIT_FILE := $(EXECUTED)/.limit
 
@@ -102,20 +111,22 @@ ZERO_SHOT := $(DATASETS:%=$(EXECUTED)/%.10_zero_shot.ipynb)
 FINE_TUNE := $(DATASETS:%=$(EXECUTED)/%.20_fine_tune.ipynb)
 SUMMARY := $(EXECUTED)/30_summary.ipynb
 
-RUN = @"$(PY)" -m samstudy.cli notebook $< $@ -p profile $(PROFILE)
+RUN = @OMP_NUM_THREADS=$(THREADS) "$(PY)" -m samstudy.cli notebook $< $@ -p profile $(PROFILE)
 RUN_MODELS = $(RUN) -p dataset $* -p device $(DEVICE) $(if $(LIMIT),-p limit $(LIMIT))
 
 figures: $(DATA) $(ZERO_SHOT) $(FINE_TUNE) $(SUMMARY)
 
-$(DATA): $(EXECUTED)/%.00_data.ipynb: notebooks/00_data.ipynb data/splits/%.csv study.yaml $(PACKAGE)
+.SECONDEXPANSION:
+
+$(DATA): $(EXECUTED)/%.00_data.ipynb: notebooks/00_data.ipynb $$(call split_of,$$*) study.yaml $(PACKAGE)
 	$(RUN) -p dataset $*
 
 $(ZERO_SHOT): $(EXECUTED)/%.10_zero_shot.ipynb: \
-    notebooks/10_zero_shot.ipynb data/splits/%.csv study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
+    notebooks/10_zero_shot.ipynb $$(call split_of,$$*) study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
 	$(RUN_MODELS)
 
 $(FINE_TUNE): $(EXECUTED)/%.20_fine_tune.ipynb: \
-    notebooks/20_fine_tune.ipynb data/splits/%.csv study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
+    notebooks/20_fine_tune.ipynb $$(call split_of,$$*) study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
 	$(RUN_MODELS)
 
 # `.tables` holds the content hashes of a notebook's tables and is rewritten only when one changes, so a

@@ -239,13 +239,10 @@ def _packaged_vit_t(device: torch.device) -> SamModel:
 def _register_official(name: str) -> None:
     @MODELS.register(name)
     def load(device: torch.device) -> SamModel:
-        path = OFFICIAL_FILES[name].path
-        if not path.is_file():
-            raise ModelError(
-                f"the checkpoint of {name} is not here: looked for {path}. Run `samstudy fetch-model {name}`, or "
-                + OFFICIAL_FILES[name].by_hand()
-            )
-        return _official(read_checkpoint(path), name, device, name)
+        official = OFFICIAL_FILES[name]
+        if not official.path.is_file():
+            raise ModelError(f"the checkpoint of {name} is not here: {official.how_to_get(name)}")
+        return _official(read_checkpoint(official.path), name, device, name)
 
 
 for _name in OFFICIAL_FILES:

@@ -43,6 +43,10 @@ class OfficialFile:
         """Say how to get the file without this program."""
         return f"download {self.filename} by hand from {self.source} and put it at {self.path}."
 
+    def how_to_get(self, name: str) -> str:
+        """Say where it was looked for and how to get it, under the name of its model."""
+        return f"looked for {self.path}. Run `samstudy fetch-model {name}`, or {self.by_hand()}"
+
 
 _SAM_URL = "https://dl.fbaipublicfiles.com/segment_anything/"
 _SAM_PAGE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"

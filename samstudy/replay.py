@@ -9,7 +9,7 @@ import pandas as pd
 
 from samstudy.datasets import Dataset
 from samstudy.embeddings import embed
-from samstudy.evaluate import prompt_for
+from samstudy.evaluation import prompt_for
 from samstudy.models import Model
 from samstudy.types import Prompt, Sample
 

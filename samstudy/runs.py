@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from samstudy.datasets import Dataset, load_dataset
-from samstudy.evaluate import evaluate
+from samstudy.evaluation import evaluate
 from samstudy.figures import save_figure, standard_caption
 from samstudy.figures.image import draw_image
 from samstudy.models import Model, load_model

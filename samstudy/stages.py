@@ -14,9 +14,10 @@ import pandas as pd
 
 from samstudy.datasets import Dataset, load_dataset
 from samstudy.errors import ModelError, StudyError
-from samstudy.evaluate import evaluate
+from samstudy.evaluation import evaluate
 from samstudy.models import Model, SamModel, load_model
 from samstudy.paths import results_dir
+from samstudy.present import present_datasets
 from samstudy.provenance import code_sha
 from samstudy.results import read_table, write_table
 from samstudy.study import load_study
@@ -100,6 +101,7 @@ def fine_tune(
 
     Each target gets a mask decoder of its own: nested targets share prompts, and one decoder cannot answer the
     same box with the brain and with its white matter. A set that does not name its targets gets one for all.
+    ``study.yaml`` may name the targets of a data set that are tuned.
 
     Parameters are those of :func:`zero_shot`; ``shots`` are the numbers of training images, ``seeds`` the
     repetitions (column ``fold``). The tuned weights are kept in ``data/results/<profile>/tuned`` with their
@@ -118,7 +120,8 @@ def fine_tune(
     runs = [(n, seed) for seed in (seeds or tuning.seeds) for n in (shots or tuning.shots)]
     recipe = Recipe(prompts=prompts, steps=tuning.steps)
     tables = []
-    for targets in [(target,) for target in source.info.targets] or [()]:
+    learnt = tuning.targets.get(dataset, source.info.targets)
+    for targets in [(target,) for target in learnt] or [()]:
         own = replace(recipe, targets=targets)
         tuned = [_tuned(base, source, n, seed, own, profile, dataset) for n, seed in runs]
         models = [base, *tuned, load_model("ellipse")]
@@ -127,7 +130,7 @@ def fine_tune(
         )
     table = pd.concat(tables, ignore_index=True)
     facts = asdict(recipe) | {
-        "targets": "one decoder for each" if source.info.targets else "one decoder for all"
+        "targets": f"one decoder for each of {', '.join(learnt)}" if learnt else "one decoder for all"
     }
     write_table(table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=facts))
     return table
@@ -143,7 +146,7 @@ def read(profile: str = "demo", stage: str = "zero_shot") -> pd.DataFrame:
     """
     if stage not in STAGES:
         raise StudyError(f"unknown stage {stage!r}; use one of {', '.join(STAGES)}.")
-    paths = [table_path(profile, name, stage) for name in load_profile(profile).datasets]
+    paths = [table_path(profile, name, stage) for name in present_datasets(profile)]
     found = [read_table(path) for path in paths if path.is_file()]
     if not found:
         raise StudyError(f"no {stage} table of the profile {profile!r} has been made yet: run `make all`.")

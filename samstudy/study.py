@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from samstudy.entries import Section
 from samstudy.errors import StudyError, unknown_name
 from samstudy.paths import project_root
 
@@ -47,6 +47,8 @@ class FineTuning:
         One fine-tuning run per seed and number of shots.
     steps : int
         Most optimiser steps of a run; early stopping may end it before.
+    targets : dict of str to tuple of str
+        What is tuned on a data set, by its name; every target where it is not named.
     """
 
     model: str
@@ -55,6 +57,7 @@ class FineTuning:
     limit: int | None
     seeds: tuple[int, ...]
     steps: int
+    targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,18 @@ class Study:
         SHA-256 of its bytes, 64 hexadecimal digits.
     seed : int
     profiles : dict of str to Profile
+    datasets : dict of str to dict
+        Place (``root``) and options of registered data sets, where they are not the defaults.
+    own_datasets : dict of str to dict
+        Data sets of one's own, as :func:`samstudy.datasets.own.own_dataset` reads them.
     """
 
     path: Path
     sha256: str
     seed: int
     profiles: dict[str, Profile]
+    datasets: dict[str, dict[str, Any]]
+    own_datasets: dict[str, dict[str, Any]]
 
 
 def load_study(path: str | Path | None = None) -> Study:
@@ -133,13 +142,21 @@ def load_study(path: str | Path | None = None) -> Study:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not valid YAML: {error}") from error
     try:
-        top = _Section(entries, "", ("seed", "profiles"))
+        top = Section(entries, "", ("seed", "profiles"), ("datasets", "own_datasets"))
         seed = top.integer("seed")
-        profiles = _Section(top.entries["profiles"], "profiles")
+        profiles = Section(top.entries["profiles"], "profiles")
         read = {str(name): _read_profile(profiles, name, seed) for name in profiles.entries}
+        settings, own = (_described(top, key) for key in ("datasets", "own_datasets"))
     except StudyError as error:
         raise StudyError(f"{path.name}: {error}") from error
-    return Study(path, hashlib.sha256(content).hexdigest(), seed, read)
+    return Study(path, hashlib.sha256(content).hexdigest(), seed, read, settings, own)
+
+
+def _described(top: Section, key: str) -> dict[str, dict[str, Any]]:
+    if key not in top.entries:
+        return {}
+    section = top.section(key)
+    return {str(name): dict(section.section(name).entries) for name in section.entries}
 
 
 def profile(name: str = "demo", path: str | Path | None = None) -> Profile:
@@ -158,58 +175,35 @@ def profile(name: str = "demo", path: str | Path | None = None) -> Profile:
         As :func:`load_study`; also if the profile, or a data set, model or prompt in it, is unknown (near
         misses are offered).
     """
-    chosen = _choose(load_study(path), name)
-    check_names(chosen)
+    study = load_study(path)
+    chosen = choose(study, name)
+    check_names(study, chosen)
     return chosen
 
 
-def check_names(chosen: Profile, kinds: Iterable[str] = ("dataset", "model", "prompt")) -> None:
+def choose(study: Study, name: str) -> Profile:
+    """Return a profile without looking up the names in it; StudyError if there is none of that name."""
+    if name not in study.profiles:
+        raise unknown_name("profile", str(name), study.profiles)
+    return study.profiles[name]
+
+
+def check_names(study: Study, chosen: Profile, kinds: Iterable[str] = ("dataset", "model", "prompt")) -> None:
     """Raise StudyError for the first name of a profile that is neither registered nor a path.
 
     Parameters
     ----------
+    study : Study
+        Describes data sets of one's own.
     chosen : Profile
     kinds : iterable of {"dataset", "model", "prompt"}
         What to look up. Looking up models imports torch, which takes seconds.
     """
     for kind in kinds:
-        known = _registry(kind)
+        known = [*_registry(kind), *(study.own_datasets if kind == "dataset" else ())]
         for name in _names_of(chosen, kind):
             if name not in known and not _is_path(kind, name):
                 raise StudyError(f"study.yaml: profile {chosen.name!r}: {unknown_name(kind, name, known)}")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Look a profile up for make: ``datasets demo`` prints the names of its data sets on one line.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 after a sentence on standard error.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        if len(arguments) != 2 or arguments[0] != "datasets":
-            raise StudyError("expected the words: datasets PROFILE.")
-        chosen = _choose(load_study(), arguments[1])
-        check_names(chosen, kinds=("dataset",))
-        for name in chosen.datasets:
-            if _is_path("dataset", name):
-                raise StudyError(
-                    f"make has no rule for a folder of one's own: use samstudy run --dataset {name}, or run the "
-                    "notebooks with it."
-                )
-    except StudyError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stdout.write(" ".join(chosen.datasets) + "\n")
-    return 0
-
-
-def _choose(study: Study, name: str) -> Profile:
-    if name not in study.profiles:
-        raise unknown_name("profile", str(name), study.profiles)
-    return study.profiles[name]
 
 
 def _is_path(kind: str, name: str) -> bool:
@@ -231,12 +225,15 @@ def _names_of(chosen: Profile, kind: str) -> tuple[str, ...]:
     return (*chosen.prompts, *chosen.fine_tuning.prompts)
 
 
-def _read_profile(profiles: _Section, name: str, seed: int) -> Profile:
+def _read_profile(profiles: Section, name: str, seed: int) -> Profile:
     section = profiles.section(
         name, ("about", "datasets", "models", "prompts", "zero_shot", "fine_tuning"), optional=("seed",)
     )
     zero_shot = section.section("zero_shot", ("limit",))
-    tuning = section.section("fine_tuning", ("model", "shots", "prompts", "limit", "seeds", "steps"))
+    tuning = section.section(
+        "fine_tuning", ("model", "shots", "prompts", "limit", "seeds", "steps"), ("targets",)
+    )
+    targets = tuning.section("targets") if "targets" in tuning.entries else None
     return Profile(
         name=str(name),
         about=section.text("about"),
@@ -251,71 +248,7 @@ def _read_profile(profiles: _Section, name: str, seed: int) -> Profile:
             limit=tuning.cap("limit"),
             seeds=tuning.integers("seeds", minimum=0),
             steps=tuning.integer("steps", minimum=1),
+            targets={str(name): targets.names(name) for name in targets.entries} if targets else {},
         ),
         seed=section.integer("seed") if "seed" in section.entries else seed,
     )
-
-
-class _Section:
-    """A YAML mapping that knows where it stands, so that every complaint can say so."""
-
-    def __init__(
-        self, entries: Any, where: str, required: tuple[str, ...] = (), optional: tuple[str, ...] = ()
-    ) -> None:
-        self.where = where
-        if not isinstance(entries, dict) or not entries:
-            raise self._wrong("", "a section of `name: value` lines", entries)
-        self.entries = entries
-        known = (*required, *optional)
-        for key in entries if known else ():
-            if key not in known:
-                raise unknown_name(f"entry in {where or 'the top level'}", str(key), known)
-        missing = [key for key in required if key not in entries]
-        if missing:
-            raise StudyError(f"{where or 'the top level'} lacks the entry {missing[0]!r}; add it.")
-
-    def section(self, key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> _Section:
-        return _Section(self.entries[key], f"{self.where}.{key}".lstrip("."), required, optional)
-
-    def text(self, key: str) -> str:
-        value = self.entries[key]
-        if not isinstance(value, str) or not value.strip():
-            raise self._wrong(key, "text", value)
-        return value
-
-    def integer(self, key: str, minimum: int = 0) -> int:
-        value = self.entries[key]
-        if not _is_integer(value, minimum):
-            raise self._wrong(key, f"a whole number from {minimum} up", value)
-        return value
-
-    def cap(self, key: str) -> int | None:
-        value = self.entries[key]
-        if value is not None and not _is_integer(value, 1):
-            raise self._wrong(key, "null (all images) or a whole number from 1 up", value)
-        return value
-
-    def names(self, key: str) -> tuple[str, ...]:
-        value = self.entries[key]
-        if not isinstance(value, list) or not value or not all(isinstance(v, str) and v for v in value):
-            raise self._wrong(key, "a list of names such as [box, point_center]", value)
-        return self._distinct(key, value)
-
-    def integers(self, key: str, minimum: int) -> tuple[int, ...]:
-        value = self.entries[key]
-        if not isinstance(value, list) or not value or not all(_is_integer(v, minimum) for v in value):
-            raise self._wrong(key, f"a list of whole numbers from {minimum} up", value)
-        return self._distinct(key, value)
-
-    def _distinct(self, key: str, value: list) -> tuple:
-        if len(set(value)) < len(value):
-            raise StudyError(f"{self.where}.{key} names something twice: {value}. List each once.")
-        return tuple(value)
-
-    def _wrong(self, key: str, expected: str, value: Any) -> StudyError:
-        where = f"{self.where}.{key}".strip(".") or "the file"
-        return StudyError(f"{where}: expected {expected}, found {value!r}.")
-
-
-def _is_integer(value: Any, minimum: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum

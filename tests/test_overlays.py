@@ -14,7 +14,7 @@ from samstudy import figures
 from samstudy.baselines import EllipseModel
 from samstudy.datasets import DatasetInfo
 from samstudy.errors import StudyError
-from samstudy.evaluate import evaluate
+from samstudy.evaluation import evaluate
 from samstudy.figures import palette, panel
 from samstudy.figures.overlays import pick_objects, zoom_window
 from samstudy.prompts import make_prompt

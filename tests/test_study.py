@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from samstudy.errors import StudyError
-from samstudy.study import check_names, load_study, main, profile
+from samstudy.study import check_names, load_study, profile
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -148,7 +148,8 @@ def test_misspelt_names_get_a_near_miss(tmp_path: Path, place: str, value: list[
     path = written(tmp_path, entries)
     with pytest.raises(StudyError, match=f"profile 'small': {sentence}"):
         profile("small", path)
-    check_names(load_study(path).profiles["small"], kinds=())
+    study = load_study(path)
+    check_names(study, study.profiles["small"], kinds=())
 
 
 def test_folders_and_checkpoint_files_need_no_registration(tmp_path: Path) -> None:
@@ -157,17 +158,17 @@ def test_folders_and_checkpoint_files_need_no_registration(tmp_path: Path) -> No
     assert profile("small", written(tmp_path, entries)).models == ("/weights/mine.pth",)
 
 
-def test_make_is_told_the_data_sets_or_the_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+def test_data_sets_of_ones_own_and_targets_are_read(tmp_path: Path) -> None:
     entries = grid()
-    written(tmp_path, entries)
-    monkeypatch.setenv("SAMSTUDY_ROOT", str(tmp_path))
-    assert main(["datasets", "small"]) == 0
-    assert capsys.readouterr().out == "mni152\n"
-    assert main(["datasets", "smal"]) == 1
-    assert "did you mean 'small'?" in capsys.readouterr().err
-    entries["profiles"]["small"]["datasets"] = ["folder:/data/set"]
-    written(tmp_path, entries)
-    assert main(["datasets", "small"]) == 1
-    assert "samstudy run --dataset folder:/data/set" in capsys.readouterr().err
+    entries["own_datasets"] = {"mine": {"root": "scans", "images": "*.png"}}
+    entries["datasets"] = {"isic": {"root": "elsewhere", "release": 2017}}
+    entries["profiles"]["small"]["datasets"] = ["mine"]
+    entries["profiles"]["small"]["fine_tuning"]["targets"] = {"mine": ["cyst"]}
+    path = written(tmp_path, entries)
+    assert profile("small", path).fine_tuning.targets == {"mine": ("cyst",)}
+    study = load_study(path)
+    assert study.datasets["isic"] == {"root": "elsewhere", "release": 2017}
+    assert study.own_datasets["mine"]["images"] == "*.png"
+    entries["own_datasets"] = ["mine"]
+    with pytest.raises(StudyError, match="own_datasets: expected a section"):
+        load_study(written(tmp_path, entries))

@@ -12,7 +12,7 @@ from drawn import DrawnDataset, tiny_sam
 
 from samstudy import models
 from samstudy.errors import ModelError, StudyError
-from samstudy.evaluate import evaluate
+from samstudy.evaluation import evaluate
 from samstudy.models import SamModel, load_model
 from samstudy.tuning import Recipe, finetune, save_tuned
 from samstudy.tuning.examples import choose_shots, to_decoder_grid

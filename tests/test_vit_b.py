@@ -11,7 +11,7 @@ from drawn import DrawnDataset
 from segment_anything import SamPredictor, sam_model_registry
 
 from samstudy.embeddings import embed
-from samstudy.evaluate import evaluate
+from samstudy.evaluation import evaluate
 from samstudy.models import SamModel, load_model
 from samstudy.official import OFFICIAL_FILES
 from samstudy.prompts import make_prompt

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from samstudy.datasets import Dataset
 from samstudy.errors import StudyError, unknown_name
-from samstudy.evaluate import check_targets
+from samstudy.evaluation import check_targets
 from samstudy.models import SamModel, load_model
 from samstudy.seeds import rng_for
 from samstudy.tuning.examples import Example, choose_shots, make_examples, validation_ids

@@ -9,7 +9,7 @@ from drawn import DrawnDataset
 
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
-from samstudy.evaluate import evaluate, prompt_for
+from samstudy.evaluation import evaluate, prompt_for
 from samstudy.inference import Embedding
 from samstudy.replay import predict_row
 from samstudy.results import COLUMNS, KEY

@@ -1,0 +1,127 @@
+"""Which data sets and models of a profile are on this machine: what make builds, and what it leaves out and why."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from samstudy.errors import StudyError
+from samstudy.official import OFFICIAL_FILES
+from samstudy.paths import project_root, raw_dir
+from samstudy.study import Profile, Study, check_names, choose, load_study
+
+_PACKAGED = "mni152"
+_DRAWN = "phantom_"
+
+
+def data_root(study: Study, name: str) -> Path | None:
+    """Return where the files of a data set are looked for; None where it needs none.
+
+    Parameters
+    ----------
+    study : Study
+        ``datasets`` and ``own_datasets`` of ``study.yaml`` may state a root; a relative one begins at the project.
+    name : str
+        Name of a data set, known or not.
+    """
+    if name == _PACKAGED or name.startswith(_DRAWN):
+        return None
+    stated = {**study.datasets.get(name, {}), **study.own_datasets.get(name, {})}.get("root")
+    return project_root() / Path(str(stated)).expanduser() if stated else raw_dir(name)
+
+
+def missing_data(study: Study, chosen: Profile) -> dict[str, str]:
+    """Return why each data set of a profile cannot be read here, by its name; only folders are looked at.
+
+    Raises
+    ------
+    StudyError
+        If an absent data set is no known one, or is a folder, for which make has no rule.
+    """
+    reasons = {}
+    for name in chosen.datasets:
+        if name.startswith("folder:"):
+            raise StudyError(
+                f"make has no rule for a folder of one's own: describe it under own_datasets in study.yaml, use "
+                f"samstudy run --dataset {name}, or run the notebooks with it."
+            )
+        root = data_root(study, name)
+        if root is None or (root.is_dir() and any(p for p in root.iterdir() if not p.name.startswith("."))):
+            continue
+        state = "is empty" if root.is_dir() else "does not exist"
+        hint = "" if name in study.own_datasets else f"; `samstudy fetch {name}` gets it or says how"
+        reasons[name] = f"{root} {state}{hint}"
+    if reasons:
+        check_names(study, chosen, kinds=("dataset",))
+    return reasons
+
+
+def present_datasets(profile: str) -> tuple[str, ...]:
+    """Return the data sets of a profile whose files are here, in its order.
+
+    Raises
+    ------
+    StudyError
+        As :func:`missing_data`, for an unknown profile, when there is none (with how to get each), or when the
+        checkpoint that is to be fine-tuned is not here.
+    """
+    study = load_study()
+    chosen = choose(study, profile)
+    missing = missing_data(study, chosen)
+    found = tuple(name for name in chosen.datasets if name not in missing)
+    if not found:
+        said = ". ".join(f"{name}: {reason}" for name, reason in missing.items())
+        raise StudyError(f"none of the data sets of the profile {profile!r} is here. {said}.")
+    without = missing_model(chosen.fine_tuning.model)
+    if without:
+        raise StudyError(
+            f"the profile {profile!r} fine-tunes {chosen.fine_tuning.model}: {without} Or name another model "
+            "under fine_tuning in study.yaml."
+        )
+    return found
+
+
+def missing_model(name: str) -> str:
+    """Return why a published checkpoint is not here and how to get it; ``""`` for any other model."""
+    published = OFFICIAL_FILES.get(name)
+    if published is None or published.path.is_file():
+        return ""
+    return f"the checkpoint is not here: {published.how_to_get(name)}"
+
+
+def left_out(profile: str) -> list[str]:
+    """Return a sentence for each data set and model of a profile that is not here."""
+    study = load_study()
+    chosen = choose(study, profile)
+    lines = [f"left out: data set {name}: {reason}." for name, reason in missing_data(study, chosen).items()]
+    for name in dict.fromkeys((*chosen.models, chosen.fine_tuning.model)):
+        reason = missing_model(name)
+        if reason:
+            lines.append(f"left out: model {name}: {reason}")
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Answer make: ``found PROFILE`` prints data sets on one line, ``left-out PROFILE`` what is not here.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after a sentence on standard error.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if len(arguments) != 2 or arguments[0] not in ("found", "left-out"):
+            raise StudyError("expected the words: found PROFILE, or: left-out PROFILE.")
+        if arguments[0] == "found":
+            sys.stdout.write(" ".join(present_datasets(arguments[1])) + "\n")
+        else:
+            sys.stdout.writelines(f"{line}\n" for line in left_out(arguments[1]))
+    except StudyError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
