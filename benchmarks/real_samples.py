@@ -246,6 +246,9 @@ def report(table: pd.DataFrame) -> None:
     medical = [name for name in MEDICAL if name in means.index]
     means.loc["MEDICAL"] = means.loc[medical].mean()
     means.loc["MEDICAL", "n"] = len(medical)
+    thick = [name for name in medical if name != "oct"]
+    means.loc["without layers"] = means.loc[thick].mean()
+    means.loc["without layers", "n"] = len(thick)
     print(means.round(3).to_string())
     print(
         "sets with positive skill for boxes:",

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from samstudy.errors import StudyError
 from samstudy.pretrain import curve, train
+from samstudy.pretrain.canvas import Canvas
 from samstudy.pretrain.heldout import heldout_scores, summary
+from samstudy.pretrain.layouts import paint_layout
 from samstudy.pretrain.leaves import LAYOUTS, draw_scene
 from samstudy.pretrain.losses import pairwise_iou, pairwise_mask_loss, prompt_loss
 from samstudy.pretrain.prompting import (
@@ -23,6 +25,7 @@ from samstudy.pretrain.prompting import (
     next_click,
     positive_points,
 )
+from samstudy.pretrain.shapes import Shape
 from samstudy.pretrain.step import decode, normalised
 from samstudy.vit_t import VitTConfig, build_vit_t, load_vit_t, load_vit_t_state
 
@@ -59,6 +62,49 @@ def test_scenes_are_ambiguous_by_construction(scenes):
         masks = [scene.mask(i) for i in range(len(scene.members))]
         nested += any((a <= b).all() and a.sum() < b.sum() for a in masks for b in masks)
     assert nested >= len(scenes) // 3
+
+
+def started(adopts: bool, seed: int = 0) -> Canvas:
+    canvas = Canvas(np.random.default_rng(seed), (64, 64), 1, 0.3, 0.0, 0.002, adopts=adopts)
+    canvas.start(np.array([0.5], np.float32))
+    return canvas
+
+
+def square(row: int, column: int, side: int) -> Shape:
+    return Shape(np.full((side, side), 9.0, np.float32), row, column)
+
+
+@pytest.mark.parametrize("adopts", [True, False])
+def test_a_leaf_within_an_object_is_a_part_or_a_hole(adopts):
+    canvas = started(adopts)
+    body = canvas.paint(square(10, 10, 30))
+    inner = canvas.paint(square(35, 20, 6))  # one of its six rows sticks out
+    beside = canvas.paint(square(30, 36, 10))
+    assert canvas.parents == [0, 0, body if adopts else 0, 0]
+    assert beside == 3
+    assert (canvas.nodes[40, 20:26] == (0 if adopts else inner)).all()
+    assert (canvas.nodes[35:40, 20:26] == inner).all()
+
+
+def test_a_leaf_on_parts_belongs_to_the_whole_they_make():
+    canvas = started(True)
+    body = canvas.paint(square(10, 10, 30))
+    left, right = canvas.paint(square(20, 15, 6)), canvas.paint(square(20, 21, 6))
+    over = canvas.paint(square(21, 18, 5))
+    assert [canvas.parents[node] for node in (left, right, over)] == [body] * 3
+    assert canvas.owner(np.zeros(0, int)) == 0
+
+
+def test_composites_are_asked_for_as_wholes():
+    shares = []
+    for seed in range(24):
+        canvas = started(True, seed)
+        paint_layout(canvas, "composite")
+        body = max(range(1, len(canvas.kinds)), key=canvas.kinds.__getitem__)
+        assert canvas.kinds[body] == 3
+        shares.append(np.isin(canvas.nodes, canvas.family(body)).mean())
+    assert max(shares) > 0.45
+    assert min(shares) < 0.1
 
 
 def test_items_hold_consistent_prompts():
@@ -199,6 +245,7 @@ def test_schedules_start_and_end_where_they_should():
     assert train.balance_at(0, 100, recipe) == 1
     assert train.balance_at(50, 100, recipe) == pytest.approx(0.5)
     assert train.balance_at(90, 100, recipe) == 0
+    assert train.balance_at(0, 100, train.Recipe(balanced_until=0, unbalanced_from=0)) == 0
 
 
 @pytest.mark.parametrize("text", ["256", "256x8", "axb:c", "100x4:10", "64x0:3", ""])
@@ -250,6 +297,18 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path, monkeypatch):
     table = heldout_scores(load_vit_t(path), n_scenes=2, n_targets=1, batch_size=2)
     assert list(summary(table).index) == ["box", "point", "clicks_4"]
     assert table["oracle"].between(0, 1).all()
+
+
+def test_a_run_starts_from_given_weights(tmp_path):
+    first = train.export_weights(run_tiny(tmp_path / "first"), tmp_path / "first.safetensors")
+    options = {"initial": first, "recipe": train.Recipe(learning_rate=0.0)}
+    second = train.export_weights(run_tiny(tmp_path / "second", **options), tmp_path / "second.safetensors")
+    _, before, metadata = load_vit_t_state(first)
+    _, after, warm = load_vit_t_state(second)
+    assert metadata["initial"] == "random"
+    assert warm["initial"] == "first.safetensors"
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value)
 
 
 def test_the_curve_is_a_table(tmp_path, monkeypatch):
