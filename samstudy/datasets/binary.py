@@ -1,0 +1,63 @@
+"""Binary mask files: full white is the object; greys of a resized copy are cut at half, anything else is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import binary_erosion
+
+from samstudy.images import FileError, read_codes
+from samstudy.images.masks import distinct
+
+_SHOWN = 8
+_EDGE_PX = 4
+
+
+def read_binary(path: Path, name: str) -> tuple[np.ndarray, list[tuple[Path, str]]]:
+    """Read a mask file that should hold 0 and 255 only.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        PNG or another raster format; 1-bit and two-colour files hold 0 and 1 by nature.
+    name : str
+        What white means, for the sentence: ``"lung"``.
+
+    Returns
+    -------
+    mask : numpy.ndarray, bool, H x W
+        All False where the file is black.
+    notes : list of (pathlib.Path, str)
+        That greys along the edges (a copy resized with interpolation) were cut above half of full scale, that
+        the mask is empty, or that it was saved as 0 and 1.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, is in colour, or holds other values as areas; the values are named.
+    """
+    code_map = read_codes(path)
+    codes, white = code_map.codes, code_map.full_scale or 1
+    notes = [(path, f"{note}.") for note in code_map.notes]
+    if code_map.colour:
+        raise FileError(path, f"is in colour; a grey mask of 0 and {white} ({name}) is expected.")
+    found = distinct(codes).tolist()
+    if not found:
+        return np.zeros(codes.shape, bool), [*notes, (path, f"is empty: no pixel is {name}.")]
+    if found == [white]:
+        return codes == white, notes
+    if found == [1]:
+        return codes == 1, [*notes, (path, f"holds 0 and 1 instead of 0 and {white}; 1 is read as {name}.")]
+    wrong = found if found[-1] != white else _area_codes(codes, white)
+    if wrong:
+        values = ", ".join(map(str, wrong[:_SHOWN])) + (", ..." if len(wrong) > _SHOWN else "")
+        raise FileError(path, f"holds areas of the value {values}; only 0 and {white} ({name}) are expected.")
+    half = white // 2
+    return codes > half, [*notes, (path, f"holds greys along its edges (a resized copy); cut above {half}.")]
+
+
+def _area_codes(codes: np.ndarray, white: int) -> list[int]:
+    """Return the values between black and white that fill more than an edge."""
+    square = np.ones((_EDGE_PX + 1, _EDGE_PX + 1), bool)
+    return distinct(np.where(binary_erosion((codes > 0) & (codes < white), square), codes, 0)).tolist()
