@@ -68,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("dataset", help="registered name or folder:<path>")
     sub.add_argument("--root", type=Path, help="where the official files are")
 
+    sub = add("fetch", _fetch, "Download a data set, or say step by step how to get it.")
+    sub.add_argument("dataset", help="registered name")
+    sub.add_argument("--root", type=Path, help="where to unpack (default: data/raw/<name>)")
+    sub.add_argument("--only", default="", metavar="TEXT", help="only the files with this in their name")
+
     sub = add("fetch-model", _fetch_model, "Download an official checkpoint (resumes, checks the hash).")
     sub.add_argument("model", help="vit_b, vit_l, vit_h or medsam")
     sub.add_argument("--url", help="read from this mirror instead")
@@ -150,6 +155,13 @@ def _words(value: object) -> str:
     return (
         ", ".join(f"{k} {v}" for k, v in value.items()) or "none" if isinstance(value, dict) else str(value)
     )
+
+
+def _fetch(parsed: argparse.Namespace) -> int:
+    from samstudy.fetch import fetch
+
+    fetch(parsed.dataset, _tell, root=parsed.root, only=parsed.only)
+    return DONE
 
 
 def _fetch_model(parsed: argparse.Namespace) -> int:

@@ -1,11 +1,17 @@
-"""Downloads that show progress, go on where they were cut, and are checked before they get their name."""
+"""Downloads that show progress, go on where they were cut, and are checked before they get their name.
+
+The check and the final move are pooch's; what pooch lacks, going on with a part of a file, is the downloader
+it is given here. Checkpoints and data sets come this way.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from contextlib import suppress
 from pathlib import Path
 
+import pooch
 import requests
 from tqdm import tqdm
 
@@ -13,10 +19,16 @@ from samstudy.errors import StudyError
 
 _BLOCK_BYTES = 1 << 16
 _TIMEOUT_S = (10, 60)
+_PLAIN = {"Accept-Encoding": "identity"}
+"""Bytes as they are kept: a server that compresses on the way would make sizes and ranges meaningless."""
 
 
 class DownloadError(StudyError):
     """A file could not be fetched whole; what has arrived is kept for the next try."""
+
+
+class OfflineError(DownloadError):
+    """The server could not be reached, or the connection broke."""
 
 
 def file_sha256(path: Path) -> str:
@@ -26,9 +38,9 @@ def file_sha256(path: Path) -> str:
 
 
 def download(
-    url: str, path: Path, *, sha256: str | None = None, size_bytes: int | None = None, by_hand: str = ""
+    url: str, path: Path, *, checksum: str | None = None, size_bytes: int | None = None, by_hand: str = ""
 ) -> Path:
-    """Fetch ``url`` to ``path``.
+    """Fetch ``url`` to ``path``; do nothing where a file of that checksum is there.
 
     What arrives goes to ``<path>.part``; a later call asks the server for the rest of it. The file gets its
     name only when it is whole and its checksum agrees.
@@ -39,8 +51,8 @@ def download(
         http or https.
     path : pathlib.Path
         Final file; its folder is made.
-    sha256 : str, optional
-        Expected hash; without one only the size is checked.
+    checksum : str, optional
+        ``"sha256:<hex>"`` or ``"md5:<hex>"``; without one only the size is checked.
     size_bytes : int, optional
         Expected size, for the progress bar and the check.
     by_hand : str
@@ -48,28 +60,51 @@ def download(
 
     Raises
     ------
+    OfflineError
+        If the server cannot be reached, or the connection breaks.
     DownloadError
-        Offline, refused, cut short, or of another checksum (the damaged file is removed).
+        If it is refused, or of another size or checksum (the damaged file is removed).
     """
     part = path.with_name(path.name + ".part")
+
+    def resume(url: str, whole: str | Path, _: object) -> None:
+        _append(url, part, size_bytes)
+        _check_size(part, url, size_bytes)
+        part.replace(whole)
+
+    # its log lines repeat what the progress bar shows
+    pooch.get_logger().setLevel(logging.WARNING)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _append(url, part, size_bytes)
+        pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
     except requests.HTTPError as error:
         raise DownloadError(
             f"{url} answered {error.response.status_code}: {by_hand or 'check the address.'}"
         ) from error
     except requests.RequestException as error:
         have = part.stat().st_size if part.is_file() else 0
-        raise DownloadError(
+        raise OfflineError(
             f"{url} could not be read ({_reason(error)}); {have} bytes are kept in {part.name}, so the same command "
             f"goes on from there. Without a network: {by_hand}"
         ) from error
     except OSError as error:
         raise DownloadError(f"cannot write {part}: {error.strerror or error}.") from error
-    _check(part, url, sha256, size_bytes)
-    part.replace(path)
+    except ValueError as error:
+        if isinstance(error, StudyError):
+            raise
+        algorithm, _, expected = (checksum or "").rpartition(":")
+        raise _damaged(url, f"its {(algorithm or 'sha256').upper()} is not {expected[:12]}...") from error
     return path
+
+
+def remote_size(url: str) -> int | None:
+    """Ask a server for the size of a file in bytes; None where it does not say or cannot be reached."""
+    try:
+        with requests.head(url, headers=_PLAIN, allow_redirects=True, timeout=_TIMEOUT_S) as answer:
+            stated = answer.headers.get("Content-Length", "")
+            return int(stated) if answer.ok and stated.isdigit() else None
+    except requests.RequestException:
+        return None
 
 
 def _reason(error: requests.RequestException) -> str:
@@ -80,7 +115,7 @@ def _append(url: str, part: Path, size_bytes: int | None) -> None:
     have = part.stat().st_size if part.is_file() else 0
     if size_bytes is not None and have == size_bytes:
         return
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers = _PLAIN | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as answer:
         if answer.status_code == requests.codes.requested_range_not_satisfiable:
             return
@@ -101,16 +136,15 @@ def _append(url: str, part: Path, size_bytes: int | None) -> None:
         raise requests.ConnectionError(f"{arrived} of {have + rest} bytes")
 
 
-def _check(part: Path, url: str, sha256: str | None, size_bytes: int | None) -> None:
+def _check_size(part: Path, url: str, size_bytes: int | None) -> None:
     found = part.stat().st_size
-    if sha256 is not None and file_sha256(part) != sha256:
-        fault = f"its SHA-256 is not {sha256[:12]}..."
-    elif size_bytes is not None and found != size_bytes:
-        fault = f"it has {found} bytes, not {size_bytes}"
-    else:
-        return
-    with suppress(OSError):
-        part.unlink()
-    raise DownloadError(
+    if size_bytes is not None and found != size_bytes:
+        with suppress(OSError):
+            part.unlink()
+        raise _damaged(url, f"it has {found} bytes, not {size_bytes}")
+
+
+def _damaged(url: str, fault: str) -> DownloadError:
+    return DownloadError(
         f"the file from {url} arrived damaged or is another one ({fault}); it was removed. Try again."
     )

@@ -115,7 +115,7 @@ def fetch_model(name: str, url: str | None = None) -> Path:
     return download(
         url or official.url,
         official.path,
-        sha256=official.sha256,
+        checksum=f"sha256:{official.sha256}" if official.sha256 else None,
         size_bytes=official.size_bytes,
         by_hand=official.by_hand(),
     )

@@ -15,6 +15,7 @@ from samstudy.errors import ModelError, StudyError
 
 CONTENT = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+CHECKSUM = f"sha256:{SHA256}"
 
 
 class Server(ThreadingHTTPServer):
@@ -65,7 +66,7 @@ def url(server, name="model.pth"):
 
 
 def test_a_whole_file_arrives_checked(server, tmp_path):
-    path = download(url(server), tmp_path / "sub" / "model.pth", sha256=SHA256, size_bytes=len(CONTENT))
+    path = download(url(server), tmp_path / "sub" / "model.pth", checksum=CHECKSUM, size_bytes=len(CONTENT))
     assert path.read_bytes() == CONTENT
     assert [p.name for p in path.parent.iterdir()] == ["model.pth"]
 
@@ -74,26 +75,26 @@ def test_a_cut_download_goes_on_where_it_was(server, tmp_path):
     server.n_cuts = 1
     path = tmp_path / "model.pth"
     with pytest.raises(DownloadError, match=r"524288 bytes are kept in model\.pth\.part"):
-        download(url(server), path, sha256=SHA256)
+        download(url(server), path, checksum=CHECKSUM)
     assert not path.exists()
-    assert download(url(server), path, sha256=SHA256).read_bytes() == CONTENT
+    assert download(url(server), path, checksum=CHECKSUM).read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=524288-"]
 
 
 def test_a_server_without_ranges_is_read_from_the_start(server, tmp_path):
     server.with_ranges = False
     (tmp_path / "model.pth.part").write_bytes(CONTENT[:1000])
-    assert download(url(server), tmp_path / "model.pth", sha256=SHA256).read_bytes() == CONTENT
+    assert download(url(server), tmp_path / "model.pth", checksum=CHECKSUM).read_bytes() == CONTENT
 
 
 def test_a_whole_part_file_is_not_fetched_again(server, tmp_path):
     (tmp_path / "model.pth.part").write_bytes(CONTENT)
-    assert download(url(server), tmp_path / "model.pth", sha256=SHA256).read_bytes() == CONTENT
+    assert download(url(server), tmp_path / "model.pth", checksum=CHECKSUM).read_bytes() == CONTENT
 
 
 def test_another_checksum_is_refused_and_removed(server, tmp_path):
-    with pytest.raises(DownloadError, match=r"its SHA-256 is not 000000000000"):
-        download(url(server), tmp_path / "model.pth", sha256="0" * 64)
+    with pytest.raises(DownloadError, match=r"its SHA256 is not 000000000000"):
+        download(url(server), tmp_path / "model.pth", checksum=f"sha256:{'0' * 64}")
     assert not list(tmp_path.iterdir())
 
 
