@@ -132,7 +132,7 @@ $(FINE_TUNE): $(EXECUTED)/%.20_fine_tune.ipynb: \
 # `.tables` holds the content hashes of a notebook's tables and is rewritten only when one changes, so a
 # notebook that ran again to the same numbers does not rebuild the summary.
 $(SUMMARY): notebooks/30_summary.ipynb study.yaml $(PACKAGE) $(addsuffix .tables,$(ZERO_SHOT) $(FINE_TUNE))
-	$(RUN)
+	$(RUN) -p device $(DEVICE)
 
 $(addsuffix .tables,$(ZERO_SHOT) $(FINE_TUNE)): %.tables: %
 	@:

@@ -8,10 +8,10 @@ from pathlib import Path
 from samstudy.errors import StudyError
 from samstudy.official import OFFICIAL_FILES
 from samstudy.paths import project_root, raw_dir
+from samstudy.phantoms import PREFIX
 from samstudy.study import Profile, Study, check_names, choose, load_study
 
 _PACKAGED = "mni152"
-_DRAWN = "phantom_"
 
 
 def data_root(study: Study, name: str) -> Path | None:
@@ -24,7 +24,7 @@ def data_root(study: Study, name: str) -> Path | None:
     name : str
         Name of a data set, known or not.
     """
-    if name == _PACKAGED or name.startswith(_DRAWN):
+    if name == _PACKAGED or name.startswith(PREFIX):
         return None
     stated = {**study.datasets.get(name, {}), **study.own_datasets.get(name, {})}.get("root")
     return project_root() / Path(str(stated)).expanduser() if stated else raw_dir(name)

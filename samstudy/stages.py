@@ -103,7 +103,8 @@ def fine_tune(
     same box with the brain and with its white matter. A set that does not name its targets gets one for all.
     ``study.yaml`` may name the targets of a data set that are tuned.
 
-    Parameters are those of :func:`zero_shot`; ``shots`` are the numbers of training images, ``seeds`` the
+    Parameters are those of :func:`zero_shot`; ``shots`` are the numbers of training images, of which more than there
+    are means all, ``seeds`` the
     repetitions (column ``fold``). The tuned weights are kept in ``data/results/<profile>/tuned`` with their
     history, and are taken from there when everything they depend on is the same.
 
@@ -117,7 +118,9 @@ def fine_tune(
     tuning, source = plan.fine_tuning, load_dataset(dataset)
     prompts = tuple(prompts or tuning.prompts)
     base = load_model(model or tuning.model, device)
-    runs = [(n, seed) for seed in (seeds or tuning.seeds) for n in (shots or tuning.shots)]
+    available = len(source.ids("train"))
+    counts = sorted({min(n, available) for n in shots or tuning.shots})
+    runs = [(n, seed) for seed in (seeds or tuning.seeds) for n in counts]
     recipe = Recipe(prompts=prompts, steps=tuning.steps)
     tables = []
     learnt = tuning.targets.get(dataset, source.info.targets)

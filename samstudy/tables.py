@@ -12,6 +12,7 @@ from samstudy.cells import cells
 from samstudy.errors import StudyError, unknown_name
 from samstudy.metrics import METRICS
 from samstudy.paths import written_whole
+from samstudy.phantoms import shown_name
 from samstudy.provenance import record_output
 
 _NO_VALUE = "–"
@@ -93,6 +94,8 @@ def format_table(
             "tells them apart, or filter first."
         )
     summary = summary.reset_index(drop=True)
+    if "dataset" in summary:
+        summary["dataset"] = summary["dataset"].map(shown_name)
     shown = (
         summary[value] if value else summary["mean"].where(summary["statistic"] == "mean", summary["median"])
     )

@@ -165,8 +165,9 @@ def test_demonstration_model_and_phantoms_are_stamped(name):
     assert any("not the paper's numbers" in text for text in texts(FIGURES[name](table)))
     table = table.assign(model=table["model"].replace("vit_t", "vit_b"))
     assert not any("not the paper's" in text or "PHANTOM" in text for text in texts(FIGURES[name](table)))
-    table.attrs["synthetic"] = True
-    assert any("PHANTOM" in text for text in texts(FIGURES[name](table)))
+    drawn = table.assign(dataset="phantom_drive")
+    assert any("PHANTOM: drawn images" in text for text in texts(FIGURES[name](drawn)))
+    assert not any("phantom_drive" in text for text in texts(FIGURES[name](drawn)))
 
 
 @pytest.mark.parametrize("metric", ["hd95", "assd", "nsd"])

@@ -32,6 +32,7 @@ class Drawn:
     """A data set of drawn discs: a large target, a small one, and one that is in the first image only."""
 
     default_split = "test"
+    options_text = ""
 
     def __init__(self, n_images=4, targets=("organ", "spot", "rare"), synthetic=True):
         info = {

@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from samstudy.datasets.official import OfficialDataset
-from samstudy.phantoms import phantom_root
-
-PREFIX = "phantom_"
+from samstudy.phantoms import PREFIX, phantom_root
 
 
 def phantom_of(kind: type[OfficialDataset]) -> type[OfficialDataset]:

@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 
 from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, standard_caption, style
 from samstudy.figures.image import draw_image
+from samstudy.figures.matrix import draw_matrix
 from samstudy.figures.output import save_figure
 from samstudy.figures.overlays import draw_overlays, pick_objects
+from samstudy.figures.overview import draw_overview
 from samstudy.figures.panel import draw_overlay
 from samstudy.figures.samples import draw_samples
 from samstudy.figures.scores import draw_mask_choice, draw_scores
@@ -25,7 +27,7 @@ from samstudy.registry import Registry
 FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
 """The figures drawn from a score table alone."""
 
-for _draw in (draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot):
+for _draw in (draw_matrix, draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot):
     FIGURES.register(_draw.__name__.removeprefix("draw_"))(_draw)
 
 __all__ = [
@@ -36,8 +38,10 @@ __all__ = [
     "draw_few_shot",
     "draw_image",
     "draw_mask_choice",
+    "draw_matrix",
     "draw_overlay",
     "draw_overlays",
+    "draw_overview",
     "draw_samples",
     "draw_scores",
     "draw_sizes",

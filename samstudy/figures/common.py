@@ -19,6 +19,7 @@ from samstudy.cells import OBJECT
 from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.paths import PACKAGE_DIR
+from samstudy.phantoms import PREFIX, shown_name
 
 STYLE = PACKAGE_DIR / "style.mplstyle"
 SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN = 3.5, 7.2
@@ -28,6 +29,7 @@ _INTERVALS = "95 % interval over groups"
 _FOOT_IN = 0.3
 _LEAST_PANEL_IN = 1.1
 _LINE_IN = 0.165
+_WORDS = {"target": palette.plain, "dataset": shown_name}
 
 
 class Facet(NamedTuple):
@@ -139,9 +141,7 @@ def facets(
     made = []
     for values, group in rows.groupby(list(keys), sort=False, observed=True):
         words = [
-            shorten(palette.plain(v) if key == "target" else str(v), 30)
-            for key, v in zip(keys, values, strict=True)
-            if key in named
+            shorten(_WORDS.get(key, str)(v), 30) for key, v in zip(keys, values, strict=True) if key in named
         ]
         aggregated = "n_objects" in group
         n_objects = int(group["n_objects"].max()) if aggregated else len(group.drop_duplicates(OBJECT))
@@ -153,7 +153,11 @@ def facets(
 def title_of(words: str, rows: pd.DataFrame, columns: Sequence[str] = ("dataset", "series")) -> str:
     """Put before a title the data set and the model, where there is one of them."""
     found = [rows[column].unique() for column in columns]
-    names = [shorten(str(values[0]), 40) for values in found if len(values) == 1]
+    names = [
+        shorten(_WORDS.get(column, str)(values[0]), 40)
+        for column, values in zip(columns, found, strict=True)
+        if len(values) == 1
+    ]
     return f"{', '.join(names)}: {words}" if names else words
 
 
@@ -258,7 +262,7 @@ def stamps(table: pd.DataFrame | None, info: Any = None) -> list[str]:
     Parameters
     ----------
     table : pandas.DataFrame or None
-        Score table; ``attrs["synthetic"]`` marks drawn data.
+        Score table; the names of its data sets tell which are drawn.
     info : DatasetInfo, optional
         ``synthetic`` marks a phantom.
 
@@ -268,11 +272,24 @@ def stamps(table: pd.DataFrame | None, info: Any = None) -> list[str]:
         Empty for real data and official models.
     """
     notes = []
-    if getattr(info, "synthetic", False) or (table is not None and table.attrs.get("synthetic", False)):
-        notes.append("PHANTOM: drawn images, no patients")
+    if is_synthetic(table, info):
+        some = table is not None and "dataset" in table and not _drawn_names(table).all()
+        which = "the data sets named PHANTOM are" if some else "PHANTOM:"
+        notes.append(f"{which} drawn images, no patients")
     if table is not None and "model" in table and palette.DEMONSTRATION_MODEL in set(table["model"]):
         notes.append(f"demonstration model {palette.DEMONSTRATION_MODEL}: not the paper's numbers")
     return notes
+
+
+def is_synthetic(table: pd.DataFrame | None, info: Any = None) -> bool:
+    """Say whether any of the data are drawn rather than acquired: by the info, or the table's data set names."""
+    if getattr(info, "synthetic", False):
+        return True
+    return table is not None and "dataset" in table and bool(_drawn_names(table).any())
+
+
+def _drawn_names(table: pd.DataFrame) -> pd.Series:
+    return table["dataset"].astype(str).str.startswith(PREFIX)
 
 
 def info_of(dataset: Any) -> Any:
@@ -315,7 +332,7 @@ def standard_caption(dataset: Any, table: pd.DataFrame) -> str:
 def _counts(info: Any, table: pd.DataFrame) -> list[str]:
     if table.empty:
         return []
-    title = getattr(info, "title", "") or ", ".join(table["dataset"].astype(str).unique())
+    title = getattr(info, "title", "") or ", ".join(map(shown_name, table["dataset"].unique()))
     splits = "/".join(table["split"].dropna().astype(str).unique()) if "split" in table else ""
     objects = table.drop_duplicates(OBJECT)
     n_images = len(objects.drop_duplicates(["dataset", "image_id"]))

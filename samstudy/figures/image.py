@@ -22,6 +22,7 @@ from samstudy.figures.panel import (
     overlay_handles,
     show_image,
 )
+from samstudy.phantoms import shown_name
 from samstudy.types import Prompt, Sample
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def draw_image(
             axis.set_title(_cell_title(cell.iloc[0], cell["dice"].mean(), len(cell)))
         for spare in list(grid.flat)[len(cells) :]:
             spare.set_axis_off()
-        head(figure, shorten(f"{dataset.info.name}: {image_id}", 80), overlay_handles(shown))
+        head(figure, shorten(f"{shown_name(dataset.info.name)}: {image_id}", 80), overlay_handles(shown))
         stamp(figure, rows, dataset.info)
     return figure
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from samstudy.errors import StudyError
-from samstudy.figures.common import info_of, stamps, style
+from samstudy.figures.common import info_of, is_synthetic, stamps, style
 from samstudy.paths import figures_dir, written_whole
 from samstudy.provenance import provenance, record_output, table_hash
 
@@ -88,9 +88,7 @@ def _sidecar(stem: str, table: pd.DataFrame | None, dataset: Any, caption: str) 
         "figure": stem,
         "caption": caption,
         "dataset": getattr(info, "name", None) or ", ".join(named) or None,
-        "synthetic": bool(
-            getattr(info, "synthetic", False) or (table is not None and table.attrs.get("synthetic"))
-        ),
+        "synthetic": is_synthetic(table, info),
         "stamps": stamps(table, info),
         "table_hash": None if table is None else table_hash(table),
         "n_rows": None if table is None else len(table),

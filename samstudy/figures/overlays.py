@@ -18,6 +18,7 @@ from samstudy.figures import palette
 from samstudy.figures.common import DOUBLE_COLUMN_IN, head, series_names, shorten, stamp, style, usable
 from samstudy.figures.panel import draw_overlay, draw_scale_bar, overlay_handles, show_image
 from samstudy.masks import bounds_of
+from samstudy.phantoms import shown_name
 from samstudy.seeds import seed_for
 from samstudy.types import Prompt, Sample
 
@@ -116,8 +117,7 @@ def draw_overlays(
     from samstudy.replay import predict_row
 
     choice = mask_choice or palette.headline(prompt)
-    rows = _rows_of(dataset, table, model, prompt, choice)
-    _check_seed(rows, seed)
+    rows = scored_rows(dataset, table, model, prompt, choice, seed)
     picked = {target: pick_objects(cell) for target, cell in rows.groupby("target", sort=False)}
     with style():
         figure, rows_of_axes, panel_in = _grid(len(picked), max(map(len, picked.values())), width_in)
@@ -126,9 +126,12 @@ def draw_overlays(
             _name_row(axes[0], target, int((rows["target"] == target).sum()), panel_in)
             for axis, (rank, row) in zip(axes, objects.items(), strict=False):
                 sample, shown, mask = predict_row(dataset, model, row, seed)
-                _draw_object(axis, row, rank, sample, shown, mask, panel_in)
+                draw_object(axis, row, sample, shown, mask, panel_in)
+                shown_in = panel_in * min(1.0, sample.size_hw[1] / sample.size_hw[0])
+                score = f"Dice {row['dice']:.2f}"
+                axis.set_title(f"{rank}: {score}" if shown_in > _ONE_LINE_IN else f"{rank}\n{score}", pad=2)
                 prompts.append(shown)
-        words = [dataset.info.name, series_names(rows).iloc[0], palette.prompt_words(prompt)]
+        words = [shown_name(dataset.info.name), series_names(rows).iloc[0], palette.prompt_words(prompt)]
         title = f"{', '.join(words)}, {palette.MASK_CHOICE_WORDS.get(choice, choice)}"
         head(figure, f"{title}: best, median and worst Dice", overlay_handles(prompts))
         stamp(figure, rows, dataset.info)
@@ -150,7 +153,16 @@ def _grid(n_targets: int, n_ranks: int, width_in: float) -> tuple[Figure, list[S
     return figure, [row for block in np.split(grid, blocks, axis=1) for row in block], panel_in
 
 
-def _rows_of(dataset: Dataset, table: pd.DataFrame, model: Model, prompt: str, choice: str) -> pd.DataFrame:
+def scored_rows(
+    dataset: Dataset, table: pd.DataFrame, model: Model, prompt: str, choice: str, seed: int
+) -> pd.DataFrame:
+    """Return the scored rows of a data set, model, prompt and mask choice, made with this base seed.
+
+    Raises
+    ------
+    StudyError
+        If there is none, or they were made with another seed: other prompts would be shown than were scored.
+    """
     columns = ["dataset", "target", "image_id", "object_id", "model", "prompt", "mask_choice"]
     rows = usable(table, columns, "draw_overlays", "dice")
     if prompt not in set(rows["prompt"]):
@@ -166,6 +178,7 @@ def _rows_of(dataset: Dataset, table: pd.DataFrame, model: Model, prompt: str, c
             f"{model.tuning}, {model.shots} shots), prompt {prompt!r} and mask choice {choice!r}; evaluate them "
             "first, or pass the model the table was made with."
         )
+    _check_seed(rows[mine], seed)
     return rows[mine]
 
 
@@ -189,9 +202,10 @@ def _name_row(axis: Axes, target: str, n_objects: int, panel_in: float) -> None:
     axis.set_ylabel("\n".join([*lines, f"n = {n_objects}"]))
 
 
-def _draw_object(
-    axis: Axes, row: pd.Series, rank: str, sample: Sample, prompt: Prompt, mask: np.ndarray, panel_in: float
+def draw_object(
+    axis: Axes, row: pd.Series, sample: Sample, prompt: Prompt, mask: np.ndarray, panel_in: float
 ) -> None:
+    """Draw one object of a score table in a panel so many inches wide, magnified where it is small; no title."""
     reference = sample.labels[row["object_id"]]
     if sample.valid is not None:
         reference = reference & sample.valid
@@ -204,8 +218,6 @@ def _draw_object(
         _zoom(axis, sample, window)
     draw_scale_bar(axis, sample.spacing_mm)
     shown_in = panel_in * min(1.0, sample.size_hw[1] / sample.size_hw[0])
-    score = f"Dice {row['dice']:.2f}"
-    axis.set_title(f"{rank}: {score}" if shown_in > _ONE_LINE_IN else f"{rank}\n{score}", pad=2)
     axis.set_xlabel(shorten(str(row["image_id"]), max(int(shown_in / 0.048), 5)), fontsize=6, labelpad=1)
 
 

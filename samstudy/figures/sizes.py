@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.figures.common import DOUBLE_COLUMN_IN, head, info_of, shorten, stamp, style
+from samstudy.phantoms import shown_name
 from samstudy.types import target_of
 
 if TYPE_CHECKING:
@@ -95,6 +96,6 @@ def draw_sizes(sizes: pd.DataFrame, *, dataset: Any = None, width_in: float = DO
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.xaxis.set_minor_formatter(NullFormatter())
         title = f"Size of each of {len(sizes)} objects, median marked"
-        head(figure, ", ".join([title, *([info.name] if info is not None else [])]))
+        head(figure, ", ".join([title, *([shown_name(info.name)] if info is not None else [])]))
         stamp(figure, None, info)
     return figure

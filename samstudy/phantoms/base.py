@@ -18,6 +18,9 @@ from samstudy.errors import StudyError
 from samstudy.paths import cache_dir
 from samstudy.registry import Registry
 
+PREFIX = "phantom_"
+"""What the name of a benchmark's phantom begins with."""
+
 Writer = Callable[[Path, Mapping[str, int], int], Iterator[str]]
 
 
@@ -54,6 +57,12 @@ for _name in (
 ):  # fmt: skip
     PHANTOMS.register(_name)(f"samstudy.phantoms.{_name}")
 """Module of each phantom; it defines ``PHANTOM``."""
+
+
+def shown_name(dataset: object) -> str:
+    """Name of a data set as shown: ``"phantom_drive"`` -> ``"PHANTOM drive"``, so that nobody takes it for real."""
+    text = str(dataset)
+    return f"PHANTOM {text.removeprefix(PREFIX)}" if text.startswith(PREFIX) else text
 
 
 def load_phantom(name: str) -> Phantom:
