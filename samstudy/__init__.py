@@ -53,7 +53,7 @@ _HOME = {
     "score": "metrics",
     "write_table": "results",
 }
-_MODULES = ("figures", "paths", "present", "results", "stages", "statistics", "study", "tables")
+_MODULES = ("figures", "paths", "phantoms", "present", "results", "stages", "statistics", "study", "tables")
 
 __all__ = [
     "DataError",

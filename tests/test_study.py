@@ -47,13 +47,19 @@ def written(folder: Path, entries: object) -> Path:
 def test_the_committed_study_is_valid(name: str) -> None:
     chosen = profile(name, ROOT / "study.yaml")
     assert chosen.name == name
-    assert chosen.fine_tuning.shots == (1, 5, 20)
+    assert chosen.fine_tuning.shots[0] == 1
     assert "ellipse" in chosen.models
 
 
-def test_demo_runs_the_seven_prompt_modes_on_real_mri() -> None:
+BENCHMARKS = (
+    "isic", "drishti_gs", "rim_one_r3", "refuge", "drive", "aroi", "cystoid_fluid", "amos", "chest_xray",
+)  # fmt: skip
+
+
+def test_demo_runs_the_seven_prompt_modes_on_real_mri_and_nine_phantoms() -> None:
     demo = load_study(ROOT / "study.yaml").profiles["demo"]
-    assert demo.datasets == ("mni152",)
+    assert demo.datasets == ("mni152", *(f"phantom_{name}" for name in BENCHMARKS))
+    assert load_study(ROOT / "study.yaml").profiles["paper"].datasets == ("mni152", *BENCHMARKS)
     assert set(demo.prompts) == {
         "point_center", "points_p5", "points_p5n5", "box", "box_jitter10", "box_point", "boxes_parts",
     }  # fmt: skip

@@ -12,7 +12,9 @@ from samstudy.datasets.folder import FolderDataset
 from samstudy.datasets.mni152 import MNI152
 from samstudy.datasets.phantom import phantom_of
 from samstudy.errors import StudyError, unknown_name
+from samstudy.paths import project_root
 from samstudy.registry import Registry
+from samstudy.study import load_study
 
 __all__ = ["DATASETS", "Dataset", "DatasetInfo", "FolderDataset", "Record", "load_dataset"]
 
@@ -44,9 +46,9 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
     spec : str
         Registered name, or ``folder:<path>``.
     root : str or pathlib.Path, optional
-        Where the files are, when not at the data set's own place (``data/raw/<name>``).
+        Where the files are, when not at the place that ``study.yaml`` states or ``data/raw/<name>``.
     **options
-        Parameters of the data set, e.g. ``groups=r"^(P\\d+)"`` of a folder.
+        Parameters of the data set, e.g. ``groups=r"^(P\\d+)"`` of a folder; they override those of ``study.yaml``.
 
     Returns
     -------
@@ -66,6 +68,10 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
     ['brain', 'grey_matter', 'white_matter']
     """
     name, _, path = str(spec).partition(":")
+    stated = _stated(name)
+    if root is None and "root" in stated:
+        root = project_root() / Path(str(stated["root"])).expanduser()
+    options = {option: value for option, value in stated.items() if option != "root"} | options
     if name == "folder":
         root = path or root
         if not root:
@@ -80,3 +86,9 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
         if option not in known:
             raise unknown_name(f"option of {name}", option, known)
     return kind(Path(root).expanduser() if root else None, **options)
+
+
+def _stated(name: str) -> dict[str, object]:
+    """Place and options that ``study.yaml`` states for a data set; none where there is no such file."""
+    is_here = (project_root() / "study.yaml").is_file()
+    return load_study().datasets.get(name, {}) if is_here else {}
