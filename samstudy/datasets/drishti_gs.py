@@ -29,6 +29,7 @@ dataset for optic nerve head (ONH) segmentation", IEEE ISBI 2014, 53-56, doi 10.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -40,23 +41,26 @@ from samstudy.datasets.fundus import (
     CUP,
     DISC,
     Masks,
-    by_stem,
     grey_values,
+    keyed,
+    looked_in,
     nest,
     one_of,
+    pair_masks,
+    part_folders,
     pictures,
     root_of_parts,
     unread_folders,
 )
 from samstudy.datasets.official import OfficialDataset
-from samstudy.datasets.tree import child, files, locate, nearest, visible
+from samstudy.datasets.tree import child, files, nearest, visible
 from samstudy.images import FileError, read_image
 
 VOTES = {"any": 1, "majority": 2, "all": 4}
 _GREY_OF_VOTE = 255 / 4
 _PARTS = {"Training": "train", "Test": "test"}
 _GT = {"Training": ("GT", "Training_GT"), "Test": ("Test_GT", "GT")}
-_PATTERNS = {DISC: "*ODsegSoftmap.*", CUP: "*cupsegSoftmap.*"}
+_SOFT_MAPS = {DISC: "ODsegSoftmap", CUP: "cupsegSoftmap"}
 
 
 class DrishtiGS(OfficialDataset):
@@ -107,64 +111,44 @@ class DrishtiGS(OfficialDataset):
     split_table = "drishti_gs"
 
     def __init__(self, root: Path | None = None, soft_map: str = "majority") -> None:
-        self._least_votes = VOTES[one_of("soft_map", soft_map, tuple(VOTES))]
-        self.options = {"soft_map": one_of("soft_map", soft_map, tuple(VOTES))}
+        threshold = one_of("soft_map", soft_map, tuple(VOTES))
+        self._least_votes = VOTES[threshold]
+        self.options = {"soft_map": threshold}
         super().__init__(root)
-
-    def _list(self) -> list[Record]:
-        return [record for part in _PARTS for record in self._part(part)]
 
     def _locate(self, start: Path) -> Path:
         return root_of_parts(start, super()._locate(start), self.landmarks)
 
-    def _part(self, part: str) -> list[Record]:
-        parent = locate(self.root, [mark for mark in self.landmarks if mark.startswith(part)])
-        if parent is None:
-            return []
-        folder = child(parent, part)
-        self._findings += unread_folders(parent, tuple(_PARTS))
-        self._findings += unread_folders(folder, ("Images", *_GT[part]))
-        images, doubled = by_stem(pictures(child(folder, "Images"), depth=2))
-        self._findings += doubled
-        truth = child(folder, *_GT[part])
-        cases = {case.name.casefold(): case for case in visible(truth) if case.is_dir()} if truth else {}
-        if truth is None:
-            missing = (
-                f"has no soft maps: the folder {part}/{_GT[part][0]} is not there{nearest(folder, 'GT')}."
-            )
-        else:
-            missing = f"has no soft maps: {part}/{truth.name} holds no folder of its name."
-        records = [
-            self._record(_PARTS[part], path, cases.get(stem), missing) for stem, path in images.items()
-        ]
-        records += [
-            Record(
-                case.name,
-                case.name,
-                _PARTS[part],
-                problem="holds soft maps without their image.",
-                problem_file=case,
-            )
-            for name, case in cases.items()
-            if name not in images
-        ]
-        return sorted(records, key=lambda record: record.image_id)
+    def _list(self) -> list[Record]:
+        folders = part_folders(self.root, tuple(_PARTS), self.landmarks)
+        for parent in {folder.parent for folder in folders.values()}:
+            self._findings += unread_folders(parent, tuple(_PARTS), list(folders.values()))
+        return [record for part, folder in folders.items() for record in self._part(part, folder)]
 
-    def _record(self, split: str, image: Path, case: Path | None, missing: str) -> Record:
-        masks: list[tuple[str | None, Path]] = []
-        if case is None:
-            return Record(image.stem, image.stem, split, image, problem=missing)
-        folder = child(case, "SoftMap")
-        for target, pattern in _PATTERNS.items():
-            masks += [(target, path) for path in files(folder, pattern)[:1]]
-        lacking = [target for target in _PATTERNS if target not in dict(masks)]
-        problem = ""
-        if folder is None:
-            problem = f"has no soft maps: {case.name}/SoftMap is not there{nearest(case, 'SoftMap')}."
-        elif lacking:
-            wanted = " and ".join(image.stem + _PATTERNS[target].strip("*.") + ".png" for target in lacking)
-            problem = f"has no soft map of {' and '.join(lacking)}: {case.name}/SoftMap lacks {wanted}."
-        return Record(image.stem, image.stem, split, image, tuple(masks), problem=problem)
+    def _part(self, part: str, folder: Path) -> list[Record]:
+        self._findings += unread_folders(folder, ("Images", *_GT[part]))
+        images, findings = keyed(pictures(child(folder, "Images"), depth=2), _case_of, "drishtiGS_002.png")
+        self._findings += findings
+        truth = child(folder, *_GT[part])
+        masks = {target: self._soft_maps(truth, name) for target, name in _SOFT_MAPS.items()}
+        where = looked_in(folder, _GT[part][0] if truth is None else truth.name, ("Images",))
+        if truth is not None:
+            self._refuse_renamed(truth)
+            where += "/<image>/SoftMap"
+        return pair_masks(images, masks, _PARTS[part], dict.fromkeys(masks, where))
+
+    def _soft_maps(self, truth: Path | None, name: str) -> dict[str, Path]:
+        """Return the soft maps of one structure by case; each has to carry the name of its case."""
+        cases = [] if truth is None else [entry for entry in visible(truth) if entry.is_dir()]
+        paths = [p for case in cases for p in files(child(case, "SoftMap"), f"{case.name}_{name}.*")]
+        found, findings = keyed(paths, _case_of, f"drishtiGS_002_{name}.png")
+        self._findings += findings
+        return found
+
+    def _refuse_renamed(self, truth: Path) -> None:
+        for case in visible(truth):
+            if case.is_dir() and child(case, "SoftMap") is None:
+                self._find(case, f"has no folder SoftMap{nearest(case, 'SoftMap')}.")
 
     def _read(self, record: Record) -> Reading:
         image = read_image(record.image)
@@ -202,3 +186,8 @@ def expert_votes(path: Path) -> np.ndarray:
             "expected.",
         )
     return np.rint(grey / _GREY_OF_VOTE).astype(np.uint8)
+
+
+def _case_of(path: Path) -> str | None:
+    number = re.match(r"drishti[_-]?gs[_-]?(\d+)(?![0-9])", path.name, re.IGNORECASE)
+    return f"drishtiGS_{int(number[1]):03d}" if number else None

@@ -37,21 +37,25 @@ from typing import ClassVar
 from samstudy.datasets.base import DatasetInfo, Reading, Record
 from samstudy.datasets.fundus import (
     binary_mask,
+    keyed,
+    looked_in,
     one_of,
     pair_masks,
+    part_folders,
     pictures,
     refuse_inverted,
     root_of_parts,
     unread_folders,
 )
 from samstudy.datasets.official import OfficialDataset
-from samstudy.datasets.tree import child, locate, nearest
+from samstudy.datasets.tree import child, nearest
 from samstudy.errors import StudyError
 from samstudy.images import FileError, read_image
 
 VESSELS, FIELD = "vessels", "field-of-view"
 _PARTS = {"training": "train", "test": "test"}
 _MANUAL = {"1": "1st_manual", "2": "2nd_manual"}
+_FOLDERS = ("images", "mask", *_MANUAL.values())
 
 
 class Drive(OfficialDataset):
@@ -111,23 +115,21 @@ class Drive(OfficialDataset):
         self.options = {"annotator": self._annotator}
         super().__init__(root)
 
+    def _locate(self, start: Path) -> Path:
+        return root_of_parts(start, super()._locate(start), self.landmarks)
+
     def _list(self) -> list[Record]:
-        records = [record for part in _PARTS for record in self._part(part)]
+        folders = part_folders(self.root, tuple(_PARTS), self.landmarks)
+        for parent in {folder.parent for folder in folders.values()}:
+            self._findings += unread_folders(parent, tuple(_PARTS), list(folders.values()))
+        records = [record for part, folder in folders.items() for record in self._part(part, folder)]
         if not any(record.split == "test" for record in records):
             # nothing to test on: the labelled part has to serve for all three
             self.split_table = "drive_train20"
             self.options["split"] = "train20"
         return records
 
-    def _locate(self, start: Path) -> Path:
-        return root_of_parts(start, super()._locate(start), self.landmarks)
-
-    def _part(self, part: str) -> list[Record]:
-        parent = locate(self.root, [mark for mark in self.landmarks if mark.startswith(part)])
-        if parent is None:
-            return []
-        folder = child(parent, part)
-        self._findings += unread_folders(parent, tuple(_PARTS))
+    def _part(self, part: str, folder: Path) -> list[Record]:
         manual = _MANUAL[self._annotator if part == "test" else "1"]
         if manual == _MANUAL["2"] and child(folder, manual) is None:
             raise StudyError(
@@ -142,8 +144,8 @@ class Drive(OfficialDataset):
             return []
         looked = {VESSELS: manual, FIELD: "mask"}
         masks = {target: self._numbered(child(folder, name)) for target, name in looked.items()}
-        where = {target: self._where(folder, name) for target, name in looked.items()}
-        self._findings += unread_folders(folder, ("images", "mask", *_MANUAL.values()))
+        where = {target: looked_in(folder, name, _FOLDERS) for target, name in looked.items()}
+        self._findings += unread_folders(folder, _FOLDERS)
         records = pair_masks(images, masks, _PARTS[part], where)
         return [replace(record, image_id=f"{record.image_id}_{part}") for record in records]
 
@@ -151,24 +153,10 @@ class Drive(OfficialDataset):
         manuals = [child(folder, name) for name in _MANUAL.values()]
         return not any(manuals) and not any(nearest(folder, name) for name in _MANUAL.values())
 
-    def _where(self, folder: Path, name: str) -> str:
-        if child(folder, name) is None:
-            return f"(the folder {folder.name}/{name} is not there{nearest(folder, name)})"
-        return f"in {folder.name}/{name}"
-
     def _numbered(self, folder: Path | None) -> dict[str, Path]:
-        """Files of a folder by their number, ``"07"``."""
-        found: dict[str, Path] = {}
-        for path in pictures(folder):
-            number = re.match(r"(\d+)_", path.name)
-            if number is None:
-                self._find(
-                    path, "is not read: official names begin with a number, as 21_training.tif.", "note"
-                )
-            elif found.setdefault(f"{int(number[1]):02d}", path) != path:
-                self._find(
-                    path, f"is not read: {found[f'{int(number[1]):02d}'].name} has its number.", "note"
-                )
+        """Return the files of a folder by the number their name begins with, ``"07"``."""
+        found, findings = keyed(pictures(folder), _number_of, "21_training.tif, 21_manual1.gif")
+        self._findings += findings
         return found
 
     def _read(self, record: Record) -> Reading:
@@ -184,3 +172,8 @@ class Drive(OfficialDataset):
         notes += [(files[FIELD], text) for text in field_notes]
         sources = {VESSELS: files[VESSELS], "the valid region": files[FIELD]}
         return Reading(image.rgb, {VESSELS: vessels}, valid=field, sources=sources, notes=notes)
+
+
+def _number_of(path: Path) -> str | None:
+    number = re.match(r"(\d+)_", path.name)
+    return f"{int(number[1]):02d}" if number else None

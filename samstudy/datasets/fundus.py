@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from samstudy.datasets.base import Record
-from samstudy.datasets.tree import child, locate, visible
+from samstudy.datasets.tree import child, descend, locate, visible
 from samstudy.errors import StudyError
-from samstudy.images import FileError, kind_of, labels_of, read_codes, read_image, shown, stem_of
+from samstudy.images import FileError, kind_of, labels_of, read_codes, read_image, shown
 from samstudy.images.masks import distinct
 
 DISC, CUP = "optic_disc", "optic_cup"
@@ -54,22 +54,35 @@ def pictures(folder: Path | None, depth: int = 0) -> list[Path]:
     return found
 
 
-def by_stem(paths: Sequence[Path]) -> tuple[dict[str, Path], list[tuple[Path, str, str]]]:
-    """Key files by their lower-case stem.
+def keyed(
+    paths: Sequence[Path], key: Callable[[Path], str | None], official: str
+) -> tuple[dict[str, Path], list[tuple[Path, str, str]]]:
+    """Find out which image each file belongs to.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        Files, the preferred one of an image first.
+    key : callable
+        Image id of a file by its name, None where the name is not understood.
+    official : str
+        Example of an official name, for the sentence.
 
     Returns
     -------
     files : dict of str to pathlib.Path
-        The first of each stem.
+        The first file of each image.
     findings : list of (file, text, level)
-        A note for every further one.
+        A note for every other file: nothing is left out silently.
     """
     found: dict[str, Path] = {}
     findings = []
     for path in paths:
-        first = found.setdefault(stem_of(path).casefold(), path)
-        if first != path:
-            findings.append((path, f"is not read: {shown(first)} has the same name.", "note"))
+        name = key(path)
+        if name is None:
+            findings.append((path, f"is not read: official names are as {official}.", "note"))
+        elif found.setdefault(name, path) != path:
+            findings.append((path, f"is not read: {shown(found[name])} is taken for {name}.", "note"))
     return found, findings
 
 
@@ -88,7 +101,56 @@ def root_of_parts(start: Path, found: Path, landmarks: Sequence[str]) -> Path:
     return found if len(parents) < 2 else start
 
 
-def unread_folders(folder: Path, official: Sequence[str]) -> list[tuple[Path, str, str]]:
+def part_folders(root: Path, parts: Sequence[str], landmarks: Sequence[str]) -> dict[str, Path]:
+    """Return the folder of each part of an archive that is there.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        As :func:`root_of_parts` returns it.
+    parts : sequence of str
+        Names of the folders.
+    landmarks : sequence of str
+        Each begins with the part it marks.
+    """
+    found = {}
+    for part in parts:
+        parent = locate(root, [mark for mark in landmarks if mark.startswith(f"{part}/")])
+        if parent is not None:
+            found[part] = descend(parent, part)
+    return found
+
+
+def looked_in(folder: Path, name: str, official: Sequence[str] = ()) -> str:
+    """Say where masks were looked for.
+
+    Parameters
+    ----------
+    folder, name : pathlib.Path, str
+        Folder, and the one in it that should hold the masks.
+    official : sequence of str
+        Names or patterns of the other folders there: they are not offered as ``name`` misspelt.
+
+    Returns
+    -------
+    str
+        ``"in test/mask"``, or that it is not there and which folder has a similar name.
+    """
+    if child(folder, name) is not None:
+        return f"in {folder.name}/{name}"
+    names = {entry.name.casefold(): entry.name for entry in visible(folder) if not _is_one(entry, official)}
+    close = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.6)
+    hint = f"; there is {names[close[0]]!r}" if close else ""
+    return f"(the folder {folder.name}/{name} is not there{hint})"
+
+
+def _is_one(entry: Path, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(entry.name.casefold(), pattern.casefold()) for pattern in patterns)
+
+
+def unread_folders(
+    folder: Path, official: Sequence[str], read: Sequence[Path] = ()
+) -> list[tuple[Path, str, str]]:
     """Say which folders with pictures in them no loader will read.
 
     Parameters
@@ -97,6 +159,8 @@ def unread_folders(folder: Path, official: Sequence[str]) -> list[tuple[Path, st
         Where they are.
     official : sequence of str
         Names or glob patterns of the folders that are read there.
+    read : sequence of pathlib.Path
+        Folders that are read wherever they lie; those above them are known too.
 
     Returns
     -------
@@ -107,7 +171,7 @@ def unread_folders(folder: Path, official: Sequence[str]) -> list[tuple[Path, st
     findings = []
     for entry in visible(folder):
         name = entry.name.casefold()
-        known = any(fnmatchcase(name, pattern.casefold()) for pattern in official)
+        known = _is_one(entry, official) or any(path.is_relative_to(entry) for path in read)
         if known or not entry.is_dir() or not pictures(entry, depth=4):
             continue
         close = difflib.get_close_matches(name, absent, n=1, cutoff=0.5)
@@ -149,7 +213,7 @@ def pair_masks(
     split : str
         Part that the archive states, or ``""``.
     where : mapping of str to str
-        For each target, where its masks were looked for, as it is said after "has no <target> mask".
+        For each target, where its masks were looked for, see :func:`looked_in`.
 
     Returns
     -------
@@ -198,7 +262,9 @@ def binary_mask(path: Path, what: str) -> tuple[np.ndarray, list[str]]:
     codes = distinct(code_map.codes)
     labels, notes = labels_of(code_map)
     if set(labels) != {"mask"}:
-        values = ", ".join(map(str, codes[:8]))
+        # a palette's codes are its indices; its greys are what one sees in the file
+        shades = codes if code_map.colour else distinct(grey_values(path))
+        values = ", ".join(map(str, shades[:8]))
         raise FileError(
             path, f"holds the values {values} beside 0; 0 for background and 255 for {what} are expected."
         )

@@ -39,15 +39,16 @@ from samstudy.datasets.base import DatasetInfo, Reading, Record
 from samstudy.datasets.fundus import (
     CUP,
     DISC,
-    by_stem,
     grey_values,
+    keyed,
+    looked_in,
     pair_masks,
     pictures,
     refuse_inverted,
     unread_folders,
 )
 from samstudy.datasets.official import OfficialDataset
-from samstudy.datasets.tree import child, locate, nearest
+from samstudy.datasets.tree import child, locate
 from samstudy.images import FileError, read_image
 
 CUP_CODE, RIM_CODE, BACKGROUND_CODE = 0, 128, 255
@@ -108,19 +109,19 @@ class Refuge(OfficialDataset):
     def _part(self, part: str) -> list[Record]:
         image_names, mask_names = _PARTS[part]
         image_folder, mask_folder = child(self.root, *image_names), child(self.root, *mask_names)
-        images, doubled = by_stem(pictures(image_folder, _DEPTH))
-        drawn = locate(mask_folder, (_MASKS,)) if mask_folder is not None else None
-        masks, more = by_stem(pictures(child(drawn, _MASKS) if drawn else None, _DEPTH))
-        self._findings += [*doubled, *more]
-        if mask_folder is None:
-            where = f"(the folder {mask_names[0]} is not there{nearest(self.root, mask_names[0])})"
-        elif drawn is None:
-            where = f"(the folder {mask_folder.name}/{_MASKS} is not there{nearest(mask_folder, _MASKS)})"
-        else:
-            where = f"in {mask_folder.name}/{_MASKS}"
+        parent = locate(mask_folder, (_MASKS,)) if mask_folder is not None else None
+        masks = self._by_stem(child(parent, _MASKS) if parent is not None else None)
+        searched = (self.root, mask_names[0]) if mask_folder is None else (parent or mask_folder, _MASKS)
         target = "disc and cup"
-        records = pair_masks(images, {target: masks}, part, {target: where})
+        records = pair_masks(
+            self._by_stem(image_folder), {target: masks}, part, {target: looked_in(*searched, self.landmarks)}
+        )
         return [self._named(record) for record in records]
+
+    def _by_stem(self, folder: Path | None) -> dict[str, Path]:
+        found, findings = keyed(pictures(folder, _DEPTH), lambda path: path.stem.casefold(), "g0001.jpg")
+        self._findings += findings
+        return found
 
     @staticmethod
     def _named(record: Record) -> Record:

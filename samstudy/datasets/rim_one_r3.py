@@ -35,6 +35,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -46,6 +47,8 @@ from samstudy.datasets.fundus import (
     DISC,
     Masks,
     binary_mask,
+    keyed,
+    looked_in,
     nest,
     one_of,
     pair_masks,
@@ -54,7 +57,7 @@ from samstudy.datasets.fundus import (
     unread_folders,
 )
 from samstudy.datasets.official import OfficialDataset
-from samstudy.datasets.tree import child, nearest
+from samstudy.datasets.tree import child
 from samstudy.images import FileError, read_image
 
 _CLASSES = ("Healthy", "Glaucoma and suspects")
@@ -121,47 +124,31 @@ class RimOneR3(OfficialDataset):
     def _class(self, folder: Path | None) -> list[Record]:
         if folder is None:
             return []
-        self._findings += unread_folders(folder, (_IMAGES, *_FOLDERS.values()))
+        official = (_IMAGES, *_FOLDERS.values())
+        self._findings += unread_folders(folder, official)
         masks = self._masks(child(folder, _FOLDERS[self._expert]))
-        where = dict.fromkeys(_TARGETS.values(), self._where(folder))
+        where = dict.fromkeys(_TARGETS.values(), looked_in(folder, _FOLDERS[self._expert], official))
         records = pair_masks(self._images(child(folder, _IMAGES)), masks, "", where)
         # both eyes of one number are surely one patient; the split table knows about neighbouring numbers
         return [replace(record, group_id=record.image_id.rsplit("-", 1)[0]) for record in records]
 
-    def _where(self, folder: Path) -> str:
-        name = _FOLDERS[self._expert]
-        if child(folder, name) is None:
-            return f"(the folder {folder.name}/{name} is not there{nearest(folder, name)})"
-        return f"in {folder.name}/{name}"
-
     def _images(self, folder: Path | None) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for path in pictures(folder):
-            name = re.fullmatch(_NAME, path.stem, re.IGNORECASE)
-            if name is None:
-                self._find(
-                    path, "is not read: official names are as N-10-R.jpg, G-22-L.jpg, S-9-L.jpg.", "note"
-                )
-            else:
-                found[_image_id(name)] = path
+        found, findings = keyed(pictures(folder), _image_id, "N-10-R.jpg, G-22-L.jpg, S-9-L.jpg")
+        self._findings += findings
         return found
 
     def _masks(self, folder: Path | None) -> dict[str, dict[str, Path]]:
-        """Return the mask files, target -> image id -> file; the last attempt of the expert where there are several."""
-        suffix = "avg" if self._expert == "average" else f"exp{self._expert}"
-        found: dict[str, dict[str, Path]] = {target: {} for target in _TARGETS.values()}
-        attempts: dict[tuple[str, str], int] = {}
-        for path in pictures(folder):
-            name = re.fullmatch(rf"{_NAME}(?:-(\d+))?-(disc|cup)-{suffix}", path.stem, re.IGNORECASE)
-            if name is None:
-                self._find(
-                    path, f"is not read: official names end in -Disc-{suffix} or -Cup-{suffix}.", "note"
-                )
-                continue
-            image_id, target, attempt = _image_id(name), _TARGETS[name[5].casefold()], int(name[4] or 0)
-            if attempt >= attempts.get((image_id, target), -1):
-                attempts[image_id, target] = attempt
-                found[target][image_id] = path
+        """Return the mask files, target -> image id -> file: of several attempts of an expert, the last."""
+        suffix = "Avg" if self._expert == "average" else f"exp{self._expert}"
+        paths = sorted(pictures(folder), key=_attempt, reverse=True)
+        found: dict[str, dict[str, Path]] = {}
+        for word, target in _TARGETS.items():
+            ours = [path for path in paths if f"-{word}-" in path.name.casefold()]
+            official = f"N-10-R-1-{word.title()}-{suffix}.png"
+            found[target], findings = keyed(ours, partial(_mask_id, suffix=suffix), official)
+            self._findings += findings
+        odd = [path for path in paths if not any(f"-{word}-" in path.name.casefold() for word in _TARGETS)]
+        self._findings += [(path, "is not read: its name says neither Disc nor Cup.", "note") for path in odd]
         return found
 
     def _read(self, record: Record) -> Reading:
@@ -182,19 +169,30 @@ def left_view(picture: np.ndarray) -> np.ndarray:
     return picture[:, : width // 2] if width > height else picture
 
 
-def _image_id(name: re.Match[str]) -> str:
-    return f"{name[1].upper()}-{int(name[2])}-{name[3].upper()}"
+def _image_id(path: Path) -> str | None:
+    name = re.fullmatch(_NAME, path.stem, re.IGNORECASE)
+    return f"{name[1].upper()}-{int(name[2])}-{name[3].upper()}" if name else None
+
+
+def _mask_id(path: Path, suffix: str) -> str | None:
+    name = re.fullmatch(rf"({_NAME})(?:-\d+)?-(?:disc|cup)-{suffix}", path.stem, re.IGNORECASE)
+    return _image_id(Path(name[1])) if name else None
+
+
+def _attempt(path: Path) -> int:
+    number = re.search(r"-(\d+)-(?:disc|cup)-", path.name, re.IGNORECASE)
+    return int(number[1]) if number else 0
 
 
 def _left_of(mask: np.ndarray, size_hw: tuple[int, int], path: Path, image: Path) -> np.ndarray:
-    """Return the left half of a mask of a pair, refusing one that is drawn in the other half."""
-    if mask.shape != size_hw and mask.shape != (size_hw[0], size_hw[1] // 2):
+    """Return the left view of a mask, refusing other sizes and one that is drawn in the other view."""
+    left = left_view(mask)
+    if left.shape not in (size_hw, (size_hw[0], size_hw[1] // 2)):
         raise FileError(
             path,
             f"is {mask.shape[1]}x{mask.shape[0]} pixels but its image {image.name} is {size_hw[1]}x{size_hw[0]} "
-            "(width x height); a mask has the size of its stereo pair, or of the left half of it.",
+            "(width x height); a mask has the size of its stereo pair, or of one view.",
         )
-    left = left_view(mask)
     if mask.any() and not left.any():
         raise FileError(path, "is drawn in the right half; the outlines belong to the left view of the pair.")
     return left
