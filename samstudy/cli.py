@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("check", _check, "Read every file of a data set and say exactly what is wrong with which.")
     sub.add_argument("dataset", help="registered name or folder:<path>")
     sub.add_argument("--root", type=Path, help="where the official files are")
+    sub.add_argument("--output", type=Path, metavar="FILE.csv", help="write every finding as CSV")
 
     sub = add("fetch", _fetch, "Download a data set, or say step by step how to get it.")
     sub.add_argument("dataset", help="registered name")
@@ -139,22 +140,15 @@ def _list(parsed: argparse.Namespace) -> int:
 
 def _check(parsed: argparse.Namespace) -> int:
     from samstudy.datasets import load_dataset
+    from samstudy.datasets.report import check_report, write_findings
 
     dataset = load_dataset(parsed.dataset, root=parsed.root)
     table = dataset.check(progress=sys.stderr.isatty())
-    for key, value in table.attrs["summary"].items():
-        _tell(f"{key.replace('_', ' ')}: {_words(value)}")
-    for row in table.itertuples():
-        _tell(f"{row.level}: {row.file or row.image_id}: {row.problem}")
-    n_errors = int((table["level"] == "error").sum())
-    _tell(f"{n_errors} images cannot be used." if n_errors else "every image can be used.")
-    return INCOMPLETE if n_errors else DONE
-
-
-def _words(value: object) -> str:
-    return (
-        ", ".join(f"{k} {v}" for k, v in value.items()) or "none" if isinstance(value, dict) else str(value)
-    )
+    _tell(check_report(dataset, table))
+    if parsed.output:
+        write_findings(table, parsed.output)
+        _tell(f"All {len(table)} findings: {parsed.output}")
+    return INCOMPLETE if (table["level"] == "error").any() else DONE
 
 
 def _fetch(parsed: argparse.Namespace) -> int:

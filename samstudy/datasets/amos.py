@@ -125,7 +125,7 @@ class Amos(OfficialDataset):
     )
     landmarks = ("imagesTr", "imagesVa", "labelsTr", "labelsVa")
     expected: ClassVar = {part: sum(_CASES[kind][part] for kind in MODALITIES) for part in ("train", "test")}
-    """Cases, not slices."""
+    counted = "cases"
     split_table = "amos"
 
     def __init__(
@@ -221,18 +221,13 @@ class Amos(OfficialDataset):
         near = difflib.get_close_matches(folder, [p.name for p in self._strange_folders()], n=1)
         return f"the folder {folder} is not there" + (f"; there is {near[0]!r}." if near else ".")
 
-    def _listing_findings(self) -> list[tuple[Path, str, str]]:
-        found = list(self._findings)
+    def official_counts(self) -> dict[str, tuple[int, int]]:
+        """Return, for each part of the release, how many cases of the wanted modality are here and how many it has."""
         kinds = MODALITIES if self.modality == "both" else (self.modality.upper(),)
         # where the cases of a part are counted, its images are of no use: their number depends on the options
         parts = {record.group_id: record.split for record in self._records.values()}
         have = Counter("test" if split == "test" else "train" for split in parts.values())
-        for part in self.expected:
-            wanted = sum(_CASES[kind][part] for kind in kinds)
-            if have[part] != wanted:
-                text = f"holds {have[part]} {part} cases; the official release has {wanted}."
-                found.append((self.root, text, "missing" if have[part] < wanted else "note"))
-        return found
+        return {part: (have[part], sum(_CASES[kind][part] for kind in kinds)) for part in self.expected}
 
     def _read(self, record: Record) -> Reading:
         label_file = record.masks[0][1]

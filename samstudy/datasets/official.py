@@ -43,6 +43,8 @@ class OfficialDataset(Dataset):
     """Slash-separated patterns, any of which marks the root (see ``tree.locate``)."""
     expected: ClassVar[Mapping[str, int]] = {}
     """Images in each part of the official release: ``train``, ``val``, ``test``, or ``all`` without parts."""
+    counted: ClassVar[str] = "images"
+    """What ``expected`` counts."""
     split_table: ClassVar[str]
     """Name of the table in ``data/splits``, the benchmark's own for its phantom too."""
 
@@ -88,13 +90,17 @@ class OfficialDataset(Dataset):
         """Keep a finding about a file or folder that belongs to no record, for ``check``."""
         self._findings.append((path, text, level))
 
+    def official_counts(self) -> dict[str, tuple[int, int]]:
+        """Return, for each part of the official release, how many (``counted``) are here and how many it has."""
+        here = {**self._official, "all": sum(self._official.values())}
+        return {part: (here.get(part, 0), wanted) for part, wanted in self.expected.items()}
+
     def _listing_findings(self) -> list[tuple[Path, str, str]]:
         found = list(self._findings)
-        for part, wanted in self.expected.items():
-            have = self._official[part] if part != "all" else sum(self._official.values())
+        for part, (have, wanted) in self.official_counts().items():
             if have != wanted:
                 where = "" if part == "all" else f" {part}"
-                text = f"holds {have}{where} images; the official release has {wanted}."
+                text = f"holds {have}{where} {self.counted}; the official release has {wanted}."
                 found.append((self.root, text, "missing" if have < wanted else "note"))
         return found
 
