@@ -1,29 +1,32 @@
 """AROI: annotated retinal OCT B-scans of neovascular AMD, with layers and fluids.
 
-* Features: B-scans of 24 patients with neovascular age-related macular degeneration; of the 128 scans of each,
-  the annotated ones are used, 1136 in all (19 to 103 a patient).
+* Features: B-scans of 24 patients with neovascular age-related macular degeneration; of the 128 scans of
+  each, the annotated ones are used, 1136 in all (19 to 103 a patient).
 * Format: PNG, 512 wide x 1024 high; the mask is a grey PNG of codes with the name of its image.
 * Layout (names in any capitals)::
 
       AROI - online/24 patient/patient1/raw/labeled/patient1_raw0073.png
-                                       /raw/ALL/...                        the scans without annotation: not read
+                                       /raw/ALL/...                     scans without annotation: not read
                                        /mask/number/patient1_raw0073.png
-                                       /mask/colour/...                    the same masks for looking at: not read
-      AROI - online/inter_intra/...                                        repeated annotations: not read
+                                       /mask/colour/...                 the same in colour: not read
+      AROI - online/inter_intra/...                                     repeated annotations: not read
 
-* Codes: 0 above the ILM (the background: no target), 1 ``ilm_ipl_inl`` (inner limiting membrane to the border of
-  inner plexiform and inner nuclear layer), 2 ``ipl_inl_rpe`` (on to the retinal pigment epithelium), 3 ``rpe_bm``
-  (on to Bruch's membrane: the "RPE layer" of claim C2), 4 ``under_bm`` (everything under Bruch's membrane: the
-  other layer of C2), 5 ``ped`` (pigment epithelial detachment), 6 ``srf`` (subretinal fluid), 7 ``irf``
-  (intraretinal fluid). Every image has all seven targets; a fluid that a scan does not show is an empty mask.
+* Codes: 0 above the ILM (the background: no target), 1 ``ilm_ipl_inl`` (inner limiting membrane to the
+  border of inner plexiform and inner nuclear layer), 2 ``ipl_inl_rpe`` (on to the retinal pigment
+  epithelium), 3 ``rpe_bm`` (on to Bruch's membrane: taken for the "RPE" of claim C2), 4 ``under_bm``
+  (everything under Bruch's membrane: the other layer of C2), 5 ``ped`` (pigment epithelial detachment), 6
+  ``srf`` (subretinal fluid), 7 ``irf`` (intraretinal fluid). Every image has all seven targets; a fluid
+  that a scan does not show is an empty mask.
 * Size of a pixel: not in the files, so distances are in pixels. Rows and columns differ in pitch.
-* Licence: research and education only, by request to the authors, <https://ipg.fer.hr/ipg/resources/oct_image_database>.
-* Paper: M. Melinščak, M. Radmilović, Z. Vatavuk, S. Lončarić, "Annotated retinal optical coherence tomography images
-  (AROI) database for joint retinal layer and fluid segmentation", Automatika 62(3) (2021) 375-385,
-  doi 10.1080/00051144.2021.1973298.
-* Traps handled: a colour mask in place of a code mask, a code above 7, layers out of their order from top to bottom
-  (swapped codes, a picture upside down), a file in the folder of another patient.
-* Split: none is official; a patient is in one part only, 14 / 4 / 6 patients, ranked by the SHA-256 of their names.
+* Licence: research and education only, by request to the authors,
+  <https://ipg.fer.hr/ipg/resources/oct_image_database>.
+* Paper: M. Melinščak, M. Radmilović, Z. Vatavuk, S. Lončarić, "Annotated retinal optical coherence
+  tomography images (AROI) database for joint retinal layer and fluid segmentation", Automatika 62(3) (2021)
+  375-385, doi 10.1080/00051144.2021.1973298.
+* Traps handled: a colour mask in place of a code mask, a code above 7, layers out of their order from top
+  to bottom (swapped codes, a picture upside down), a file in the folder of another patient.
+* Split: none is official; a patient is in one part only, 14 / 4 / 6 patients, ranked by the SHA-256 of
+  their names.
 """
 
 from __future__ import annotations
@@ -68,10 +71,10 @@ class Aroi(OfficialDataset):
         url="https://ipg.fer.hr/ipg/resources/oct_image_database",
         n_images=1136,
         nsd_tolerance=3.0,
-        display_note="whole B-scan of 512 x 1024 pixels, vitreous on top; one row is finer than one column, as stored",
+        display_note="whole B-scan of 512 x 1024 pixels as stored, vitreous on top; rows finer than columns",
         split_note="by patient, 14 / 4 / 6, ranked by the SHA-256 of the patient's name; no official split",
         steps=(
-            "Open https://ipg.fer.hr/ipg/resources/oct_image_database and ask the authors for access by e-mail, as "
+            "Open https://ipg.fer.hr/ipg/resources/oct_image_database and ask the authors for access, as "
             "described there (research and education only).",
             "Download the archive AROI.rar from the link they send.",
             "Unpack it so that 'data/raw/aroi/AROI - online/24 patient/patient1' exists.",
@@ -99,7 +102,7 @@ class Aroi(OfficialDataset):
         return [_placed(record, folder, patient) for record in pair_by_name(images, masks, "")]
 
     def _pngs(self, folder: Path, parts: tuple[str, str]) -> dict[str, Path]:
-        """Return the PNG files of a folder by lower-case stem; say what else is there, or that it is missing."""
+        """Return a folder's PNG files by lower-case stem; say what else is there, or that it is missing."""
         missing = _missing(folder, parts)
         if missing:
             self._find(folder, f"{missing}.")
@@ -163,16 +166,16 @@ def _placed(record: Record, folder: Path, patient: str) -> Record:
 
 
 def _refuse_disorder(path: Path, layers: list[np.ndarray]) -> None:
-    """Raise where a layer lies, in most of the columns it shares with another, under one that belongs under it."""
+    """Raise where a layer lies, in most of the columns they share, under one that belongs under it."""
     rows = np.arange(layers[0].shape[0])[:, None]
     with np.errstate(invalid="ignore"):
         depth = [(layer * rows).sum(axis=0) / layer.sum(axis=0) for layer in layers]
     for code, upper in enumerate(depth[:-1], 1):
         for below, lower in enumerate(depth[code:], code + 1):
             shared = np.isfinite(upper) & np.isfinite(lower)
-            if shared.any() and (upper > lower)[shared].mean() > 0.5:
+            if shared.sum() > shared.size // 20 and (upper > lower)[shared].mean() > 0.5:
                 raise FileError(
                     path,
-                    f"has layer {code} ({TARGETS[code - 1]}) under layer {below} ({TARGETS[below - 1]}) in most "
-                    "columns; 1, 2, 3, 4 are expected from top to bottom: codes swapped, or upside down.",
+                    f"has layer {code} ({TARGETS[code - 1]}) under layer {below} ({TARGETS[below - 1]}) in "
+                    "most columns; 1, 2, 3, 4 are expected from top to bottom: codes swapped or upside down.",
                 )

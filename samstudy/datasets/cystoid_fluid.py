@@ -7,18 +7,20 @@
       2021-training-data-ZA/2021-training-data-ZA/144DME_as_F/images/144DME_as_F.jpeg
                                                              /masks/144MASK_DME_as_F.png
 
-  Samples are named in several ways (``6DME_as_F``, ``815DME_F``, ``dme_a10``, ``DME_S_001``, ``DME84``), and so are
-  their masks (``6MASK_DME_as_F``, ``dme_a10mask``, ``MASK-DME84``); the first number in a name is what they share.
+  Samples are named in several ways (``6DME_as_F``, ``815DME_F``, ``dme_a10``, ``DME_S_001``, ``DME84``),
+  and so are their masks (``6MASK_DME_as_F``, ``dme_a10mask``, ``MASK-DME84``); the first number in a name
+  is what they share.
 * Target: ``cystoid_fluid``, every pixel whose brightest channel is above ``threshold``.
-* Licence: CC BY-NC-SA 4.0; Kaggle, <https://www.kaggle.com/datasets/zeeshanahmed13/intraretinal-cystoid-fluid>, with an
-  account.
-* Paper: Z. Ahmed et al., International Journal of Imaging Systems and Technology (2022), doi 10.1002/ima.22662;
-  data doi 10.34740/KAGGLE/DS/2277068.
-* Traps handled: the sample ``815DME_F`` holds a second mask, of sample 511 (the one of its own number is read, and it
-  is said); masks with greys between black and white; masks with holes (option ``fill_holes``); inverted masks.
-* Split: none is official and nothing tells the patients. Samples whose names differ only in the number, and whose
-  numbers fall in the same run of 20, are one group: neighbours may well be scans of one eye. Groups are dealt by hash,
-  60 : 15 : 25. That a patient is on both sides is thereby less likely, not excluded.
+* Licence: CC BY-NC-SA 4.0; Kaggle,
+  <https://www.kaggle.com/datasets/zeeshanahmed13/intraretinal-cystoid-fluid>, with an account.
+* Paper: Z. Ahmed et al., International Journal of Imaging Systems and Technology (2022), doi
+  10.1002/ima.22662; data doi 10.34740/KAGGLE/DS/2277068.
+* Traps handled: the sample ``815DME_F`` holds a second mask, of sample 511 (the one of its own number is
+  read, and it is said); masks with greys between black and white; masks with holes (option ``fill_holes``);
+  inverted masks.
+* Split: none is official and nothing tells the patients. Samples whose names differ only in the number, and
+  whose numbers fall in the same run of 20, are one group: neighbours may well be scans of one eye. Groups
+  are dealt by hash, 60 : 15 : 25. That a patient is on both sides is thereby less likely, not excluded.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ class CystoidFluid(OfficialDataset):
     fill_holes : bool
         Count what a mask encloses as fluid; the masks as they are by default.
     threshold : int
-        A pixel is fluid where its brightest channel is above this; 0 to 254. Where a mask is a JPEG, never less
-        than 127: its black is not 0.
+        A pixel is fluid where its brightest channel is above this; 0 to 254. Where a mask is a JPEG, never
+        less than 127: its black is not 0.
 
     Raises
     ------
@@ -73,11 +75,12 @@ class CystoidFluid(OfficialDataset):
         url="https://www.kaggle.com/datasets/zeeshanahmed13/intraretinal-cystoid-fluid",
         n_images=1460,
         group_noun="run of 20 sample numbers",
-        interval_note="The files do not tell the patients: a group is a run of 20 sample numbers, and scans of one eye "
-        "may be in several groups, so that intervals are rather too narrow.",
+        interval_note="The files do not tell the patients: a group is a run of 20 sample numbers, and scans "
+        "of one eye may be in several groups, so that intervals are rather too narrow.",
         display_note="whole B-scan as stored, vitreous on top",
-        split_note="runs of 20 sample numbers dealt by hash, 60 : 15 : 25; no official split, patients not known",
-        trained_on="MedSAM, by its lists of training sets, and the CVPR 2024 challenge for MedSAM on a laptop",
+        split_note="runs of 20 sample numbers dealt by hash, 60 : 15 : 25; none is official, patients unknown",
+        trained_on="MedSAM, as others read its lists of training sets, and the CVPR 2024 challenge for "
+        "MedSAM on a laptop",
         steps=(
             "Sign in at kaggle.com and open "
             "https://www.kaggle.com/datasets/zeeshanahmed13/intraretinal-cystoid-fluid.",
@@ -131,7 +134,7 @@ class CystoidFluid(OfficialDataset):
         )
 
     def _own(self, sample: Path, name: str) -> tuple[Path | None, str]:
-        """Return the one picture of a sub-folder that can be the sample's, or what is wrong where there is none."""
+        """Return the one picture of a sub-folder that can be the sample's, or what is wrong."""
         folder = tree.child(sample, name)
         if folder is None:
             return None, f"has no folder '{name}'{tree.nearest(sample, name)}."
