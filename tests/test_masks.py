@@ -57,7 +57,7 @@ def test_names_rename_drop_and_report_codes(tmp_path):
     codes = np.repeat(np.array([0, 1, 2, 3, 255], np.uint8), 10).reshape(5, 10)
     sizes, notes = names_of(tmp_path, codes, names={"1": "liver", "2": "liver", "255": None})
     assert sizes == {"liver": 20, "label_3": 10}
-    assert notes == ["holds the codes 3 that labels.json does not name"]
+    assert notes == ["holds the codes 3 that the labels do not name"]
 
 
 def test_empty_mask_is_a_fact_not_an_error(tmp_path):

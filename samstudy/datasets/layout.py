@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,7 +200,7 @@ def _entry(key: str, paths: list[Path], masks: list[tuple[str, Path]]) -> Entry:
         names = f"masks/{stem}.*, {stem}_mask.*, {stem}_<label>.* and masks/{stem}/"
         return refused(paths[0], f"has no mask; looked for {names}.")
     owner: dict[str | None, Path] = {}
-    for label, path in _named(masks):
+    for label, path in named_labels(masks):
         if label in owner:
             what = f"the label {label!r}" if label else "the whole mask"
             return refused(
@@ -209,8 +210,19 @@ def _entry(key: str, paths: list[Path], masks: list[tuple[str, Path]]) -> Entry:
     return Entry(stem, paths[0], tuple(owner.items()))
 
 
-def _named(masks: list[tuple[str, Path]]) -> list[tuple[str | None, Path]]:
-    """Turn what is left of the mask file names into labels."""
+def named_labels(masks: Sequence[tuple[str, Path]]) -> list[tuple[str | None, Path]]:
+    """Turn what mask files of one image are called, the image's own name left out, into labels.
+
+    Parameters
+    ----------
+    masks : sequence of (str, pathlib.Path)
+        ``""`` or a word such as ``mask`` for a file whose codes tell its labels.
+
+    Returns
+    -------
+    list of (str or None, pathlib.Path)
+        Label of each file, see the module; None where its codes tell.
+    """
     named: list[tuple[str | None, Path]] = []
     anonymous = 0
     for rest, path in masks:

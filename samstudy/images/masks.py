@@ -140,7 +140,7 @@ def labels_of(
             [f"holds {blended} blended edge colours; taken as the nearest full colour"] if blended else []
         )
         if found.size and codes.all():
-            notes.append("has no black background: every colour is a label unless labels.json names it null")
+            notes.append("has no black background: every colour is a label unless the labels name it null")
     if code_map.colour and len(found) > MANY_CODES:
         raise ValueError(
             f"holds {len(found)} colours; save the mask as a palette or grey label map without smoothing"
@@ -155,7 +155,7 @@ def labels_of(
     keys = [_key(code, code_map.colour) for code in found]
     unnamed = [key for key in keys if key not in names] if names else []
     if unnamed:
-        notes.append(f"holds the codes {', '.join(unnamed[:6])} that labels.json does not name")
+        notes.append(f"holds the codes {', '.join(unnamed[:6])} that the labels do not name")
     labels: dict[str, np.ndarray] = {}
     for code in found:
         name = names.get(_key(code, code_map.colour), _default_name(code, code_map.colour))
