@@ -215,6 +215,14 @@ def test_harmless_differences_are_notes(tree: Callable[[str], Path]) -> None:
     assert findings["problem"].str.contains("official names are as 21_training.tif").any()
 
 
+def test_what_is_drawn_in_the_right_view_too_is_said(tree: Callable[[str], Path]) -> None:
+    root = tree("rim_one_r3")
+    write(DISC_10, np.hstack([grey(DISC), grey(DISC)]))(root)
+    findings, summary = check(load_dataset("rim_one_r3", root))
+    assert summary["usable"] == 4
+    assert findings["problem"].tolist() == [f"has {DISC.sum()} px in the right view, which is not used."]
+
+
 def test_a_cup_slightly_outside_is_added_to_the_disc(tree: Callable[[str], Path]) -> None:
     root = tree("rim_one_r3")
     cup = circle(4, centre_xy=(14, 24))

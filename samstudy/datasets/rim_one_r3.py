@@ -129,7 +129,7 @@ class RimOneR3(OfficialDataset):
         masks = self._masks(child(folder, _FOLDERS[self._expert]))
         where = dict.fromkeys(_TARGETS.values(), looked_in(folder, _FOLDERS[self._expert], official))
         records = pair_masks(self._images(child(folder, _IMAGES)), masks, "", where)
-        # both eyes of one number are surely one patient; the split table knows about neighbouring numbers
+        # the split table joins neighbouring numbers; a name it does not list is grouped by its own number
         return [replace(record, group_id=record.image_id.rsplit("-", 1)[0]) for record in records]
 
     def _images(self, folder: Path | None) -> dict[str, Path]:
@@ -159,6 +159,9 @@ class RimOneR3(OfficialDataset):
             masks.labels[target] = _left_of(whole, image.rgb.shape[:2], path, record.image)
             refuse_inverted(path, masks.labels[target], target.replace("_", " "))
             masks.notes += [(path, text) for text in notes]
+            beside = int(whole.sum() - masks.labels[target].sum())
+            if beside:
+                masks.notes.append((path, f"has {beside} px in the right view, which is not used."))
         nest(masks)
         return Reading(left_view(image.rgb), masks.labels, sources=masks.sources, notes=masks.notes)
 
