@@ -65,7 +65,7 @@ def test_layers_lie_in_order_and_fluids_where_they_belong(tmp_path):
 def retina() -> Callable[..., tuple]:
     def cut(seed: int, **lesions: object) -> tuple:
         rng = np.random.default_rng(seed)
-        scanner = Scanner((256, 128), (7.7, 46.0), 38, 1.0, 0.2, (0.7, 0.5))
+        scanner = Scanner((256, 128), (7.7, 46.0), 38, 0.2, (0.7, 0.5))
         return section(random_eye(rng, **lesions), scanner, 0.0, rng), rng
 
     return cut
@@ -122,7 +122,7 @@ def test_layers_are_as_bright_as_in_real_scans(samples_dir):
         colour = np.asarray(Image.open(folder / f"{part}_labels" / f"{name}.png"), dtype=int)
         code = colour[..., 0] << 16 | colour[..., 1] << 8 | colour[..., 2]
         real.append([grey[code == value].mean() for value in REAL_COLOURS.values()])
-    scanner = Scanner((500, 750), (4.0, 8.0), 38, 1.0, 0.25, (0.7, 0.48))
+    scanner = Scanner((500, 750), (4.0, 8.0), 38, 0.25, (0.7, 0.48))
     drawn: list[list[float]] = []
     for seed in range(3):
         rng = np.random.default_rng(seed)

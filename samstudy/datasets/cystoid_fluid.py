@@ -79,8 +79,8 @@ class CystoidFluid(OfficialDataset):
         "of one eye may be in several groups, so that intervals are rather too narrow.",
         display_note="whole B-scan as stored, vitreous on top",
         split_note="runs of 20 sample numbers dealt by hash, 60 : 15 : 25; none is official, patients unknown",
-        trained_on="MedSAM, as others read its lists of training sets, and the CVPR 2024 challenge for "
-        "MedSAM on a laptop",
+        trained_on="MedSAM, as others read its lists of training sets, and the CVPR 2024 challenge "
+        "for MedSAM on a laptop",
         steps=(
             "Sign in at kaggle.com and open "
             "https://www.kaggle.com/datasets/zeeshanahmed13/intraretinal-cystoid-fluid.",

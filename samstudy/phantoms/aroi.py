@@ -32,9 +32,7 @@ from samstudy.phantoms.oct import (
 from samstudy.phantoms.oct_image import render
 from samstudy.seeds import rng_for
 
-SCANNER = Scanner(
-    size_hw=(1024, 512), pitch_um=(1.95, 11.7), floor=38, gain=1.0, speckle=0.26, grain_px=(1.3, 0.5)
-)
+SCANNER = Scanner(size_hw=(1024, 512), pitch_um=(1.95, 11.7), floor=38, speckle=0.26, grain_px=(1.3, 0.5))
 _PATIENTS = (1, 2, 10, 4, 5, 3, 6, 15, 7, 8, 11, 21, 13, 9, 16, 17, 22, 18, 12, 19, 20, 14, 23, 24)
 """In the order in which they are drawn, so that the first few fill all three parts of the split."""
 _HAND_UM = 3.0

@@ -23,9 +23,7 @@ from samstudy.phantoms.oct import Dome, Scanner, Section, add_cysts, random_eye,
 from samstudy.phantoms.oct_image import render
 from samstudy.seeds import rng_for
 
-SCANNER = Scanner(
-    size_hw=(496, 512), pitch_um=(3.87, 11.6), floor=21, gain=1.0, speckle=0.16, grain_px=(0.7, 0.5)
-)
+SCANNER = Scanner(size_hw=(496, 512), pitch_um=(3.87, 11.6), floor=21, speckle=0.16, grain_px=(0.7, 0.5))
 _STRAY = 815
 _LEAST_CYST_PX = 30
 _JPEG_QUALITY = 92

@@ -35,14 +35,12 @@ _SEPTUM_UM = 10.0
 
 @dataclass(frozen=True)
 class Scanner:
-    """A scan pattern: ``size_hw`` in pixels, ``pitch_um`` (row, column), and how noisy and bright it is.
+    """A scan pattern: ``size_hw`` in pixels, ``pitch_um`` (row, column), and how noisy it is.
 
     Attributes
     ----------
     floor : float
         Grey of the noise where nothing scatters.
-    gain : float
-        Factor on the greys above the floor.
     speckle : float
         Standard deviation of a homogeneous region over its mean, less where frames are averaged.
     grain_px : tuple of float
@@ -52,7 +50,6 @@ class Scanner:
     size_hw: tuple[int, int]
     pitch_um: tuple[float, float]
     floor: float
-    gain: float
     speckle: float
     grain_px: tuple[float, float]
 

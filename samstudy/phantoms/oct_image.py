@@ -54,7 +54,7 @@ def render(
     blur = [step / pitch for step, pitch in zip(_RESOLUTION_UM, scanner.pitch_um, strict=True)]
     light = gaussian_filter(light, blur)
     light += _hyaloid(cut, rng)
-    grey = (scanner.floor + scanner.gain * light) * _speckle(rng, scanner)
+    grey = (scanner.floor + light) * _speckle(rng, scanner)
     return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
 
 
