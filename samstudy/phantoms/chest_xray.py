@@ -26,7 +26,8 @@ from samstudy.datasets.chest_xray import UNMASKED
 from samstudy.errors import StudyError
 from samstudy.paths import written_whole
 from samstudy.phantoms.base import Phantom
-from samstudy.phantoms.thorax import draw_body, project
+from samstudy.phantoms.thorax import project
+from samstudy.phantoms.thorax_body import draw_body
 from samstudy.seeds import rng_for
 
 _PITCH_MM = 0.7

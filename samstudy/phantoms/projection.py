@@ -1,7 +1,8 @@
 """Line integrals of a parallel X-ray beam through simple bodies, exact to the pixel.
 
-Axes, in millimetres: x across the picture (the patient's left is at positive x), z down, y along the beam. A smooth body is the interval of y in which each ray is inside it; bodies that overlap are combined as
-intervals, so that no tissue is counted twice. A thin body (rib, vessel) is the path of a ball along a curve.
+Axes, in millimetres: x across the picture (the patient's left is at positive x), z down, y along the beam. A smooth
+body is the interval of y in which each ray is inside it; bodies that overlap are combined as intervals, so that no
+tissue is counted twice. A thin body (rib, vessel) is the path of a ball along a curve.
 """
 
 from __future__ import annotations

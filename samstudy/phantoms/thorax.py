@@ -125,9 +125,9 @@ def _mediastinum(body: Body, x: np.ndarray, z: np.ndarray, rng: np.random.Genera
     across = np.abs(x - 2) / profile(z, [-80, 0, 0.3 * h, 0.55 * h, 1.2 * h], [28, 18, 21, 27, 31])
     whole = around(0.0, 0.95 * body.depth * np.clip(1 - across**6, 0, None) ** 0.5)
     parts = [
-        ((24, -14, base - 34 * k), (66 * k, 48, 45 * k), rng.uniform(26, 40)),
+        ((24, -14, base - 38 * k), (67 * k, 48, 46 * k), rng.uniform(27, 41)),
         ((-12, -14, base - 36 * k), (34 * k, 42, 56 * k), 0),
-        ((20, 4, base - 92 * k), (23 * k, 40, 46 * k), -14),
+        ((22, -4, base - 88 * k), (25 * k, 40, 50 * k), -15),
         ((rng.uniform(14, 19), 0, 0.29 * h), (rng.uniform(17, 23), 42, 19), 0),
         ((-14, 0, 0.30 * h), (rng.uniform(12, 17), 40, 0.33 * h), 0),
         ((rng.uniform(-25, -18), 0, 0.48 * h), (rng.uniform(9, 14), 26, rng.uniform(14, 24)), 12),

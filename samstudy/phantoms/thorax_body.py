@@ -3,8 +3,8 @@
 Axes in millimetres: x to the patient's left, z down from the level of the apices of the lungs, y to the back.
 
 Every length is that of an adult, varied by a few per cent per person: inner rib cage 24-28 cm wide, lungs 20-25 cm high
-in deep inspiration, chest 20-25 cm deep (a frontal radiograph of 35 x 43 cm shows it whole); right dome of the diaphragm
-up to 2 cm above the left, at the tenth posterior rib.
+in deep inspiration, chest 20-25 cm deep (a frontal radiograph of 35 x 43 cm shows it whole); right dome of the
+diaphragm up to 2 cm above the left, at the tenth posterior rib.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What is inside the lungs of a drawn thorax: texture, vessels, and opacities as of tuberculosis.
 
 Vessels leave the hila and branch by Murray's law (``r0**3 = r1**3 + r2**3``, PNAS 1926); the thinner daughter turns
-more (Zamir, J Theor Biol 1976). Opacities are patchy and lie mostly in the upper lobes; some lungs have small nodules or a
-cavity.
+more (Zamir, J Theor Biol 1976). Opacities are patchy and lie mostly in the upper lobes; some lungs have small nodules
+or a cavity.
 """
 
 from __future__ import annotations
