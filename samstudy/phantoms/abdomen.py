@@ -1,10 +1,9 @@
 """A person to be scanned: where each organ lies along the body axis, and what differs from person to person.
 
 Frame, in millimetres: x to the person's left, y backwards, z upwards from the kidneys' hila (first lumbar disc). The
-ellipses below are those of a reference adult of 320 x 230 mm girth; they are stretched to the person's own girth. Their
-places and sizes follow standard sectional anatomy (M. Dean, T. West, "Basic Atlas of Sectional Anatomy"; organ
-lengths as in textbooks: liver 15-17 cm, spleen 11-12 cm, kidney 10-12 cm, right kidney lower than the left by 1-2 cm,
-adrenal limbs 3-6 mm thick, aorta 20-24 mm).
+ellipses below are those of a reference adult of 320 x 230 mm girth; they are stretched to the person's own girth. They
+were set by hand to the usual order of organs in axial sections and to usual sizes (liver 16 cm high, spleen and kidneys
+11 cm, right kidney 1-2 cm lower than the left, adrenal limbs 4-5 mm thick, aorta 20-23 mm, body of a vertebra 48 x 36 mm).
 """
 
 from __future__ import annotations
@@ -119,7 +118,7 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class Loop:
-    """A piece of bowel: an ellipsoid with a wall around gas, fluid or faeces."""
+    """A piece of bowel: an ellipsoid with a wall around ``"chyme"`` or ``"faeces"``, gas above."""
 
     centre_xyz: tuple[float, float, float]
     radius_mm: float
@@ -146,7 +145,9 @@ class Person:
         Waviness of each organ's contour.
     loops : tuple of Loop
     vessels : numpy.ndarray, float, N x 4
-        Vessels seen end on in liver and mesentery: x, y as fractions of an organ's radii, radius in mm, and z in mm.
+        Vessels seen end on in liver, lung and mesentery: x, y as fractions of radii, radius in mm, and z in mm.
+    stomach_gas : float
+        Share of the stomach's height that is gas.
     """
 
     half_girth_mm: tuple[float, float]

@@ -6,7 +6,7 @@ import numpy as np
 
 from samstudy.phantoms.abdomen import Ellipse
 from samstudy.phantoms.abdomen_section import DIAPHRAGM_Z_MM, SQUARISH, Section, squarish
-from samstudy.phantoms.soft_shapes import blob
+from samstudy.phantoms.soft_shapes import ANGLES, blob
 
 _PELVIS_Z_MM = -85.0
 
@@ -23,7 +23,7 @@ def paint_frame(cut: Section) -> None:
 
 
 def _wall(cut: Section) -> None:
-    theta = np.arange(512) * (2 * np.pi / 512)
+    theta = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     groove = 0.05 * np.exp(-(((theta - np.pi / 2) / 0.16) ** 2))
     outline = (squarish(2.25) - groove) * cut.person.outlines["body"]
     body = Ellipse(0.0, 0.0, cut.a, cut.b, 0.0)

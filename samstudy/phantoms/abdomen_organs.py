@@ -16,6 +16,7 @@ CODES = {
     "aorta": 8, "postcava": 9, "pancreas": 10, "right_adrenal": 11, "left_adrenal": 12, "duodenum": 13, "bladder": 14,
     "prostate_uterus": 15,
 }  # fmt: skip
+_HIP_Z_MM = -150.0
 
 
 def draw_section(
@@ -36,13 +37,16 @@ def draw_section(
     cut = Section(person, z_mm, grid, tissues, texture)
     paint_frame(cut)
     for paint in (
-        _bowel, _stomach, _liver, _spleen, _kidneys, _vessels, _pancreas, _adrenals, _pelvic_organs,
+        _bowel, _stomach, _liver, _spleen, _adrenals, _kidneys, _vessels, _pancreas, _pelvic_organs,
     ):  # fmt: skip
         paint(cut)
     return cut.canvas
 
 
 def _bowel(cut: Section) -> None:
+    room = cut.abdomen
+    if cut.z < _HIP_Z_MM:
+        room = np.minimum(room, blob(cut.grid, (0, -16), (48, 58)))
     for loop in cut.person.loops:
         x, y, z = loop.centre_xyz
         reach = 1 - ((cut.z - z) / (1.15 * loop.radius_mm)) ** 2
@@ -50,7 +54,7 @@ def _bowel(cut: Section) -> None:
             continue
         radius = loop.radius_mm * np.sqrt(reach)
         place = Ellipse(x, y, radius, radius * loop.flatness, loop.degrees)
-        outer = np.minimum(cut.shape(place, cut.person.outlines["duodenum"]), cut.abdomen)
+        outer = np.minimum(cut.shape(place, cut.person.outlines["duodenum"]), room)
         inner = np.minimum(outer, cut.shape(place.grown(-2.6), cut.person.outlines["duodenum"]))
         level = y - radius * (1 - 2 * loop.gas_share) if loop.gas_share else -1e3
         cut.hollow(outer, inner, loop.content, level, 0)
@@ -129,7 +133,7 @@ def _spleen(cut: Section) -> None:
     )
     spleen = np.clip(np.minimum(spleen, cut.inside) - hollow, 0, 1)
     cut.paint(spleen, "spleen", CODES["spleen"])
-    cut.paint(cut.dot(place.x - 0.35 * place.rx, place.y - 2, 3.2), "vein")
+    cut.paint(cut.dot(place.x - 0.62 * place.rx, place.y - 4, 3.0), "vein")
 
 
 def _kidneys(cut: Section) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from samstudy.phantoms.abdomen import Ellipse, Person
-from samstudy.phantoms.soft_shapes import Canvas, Grid, blob, curve, tube
+from samstudy.phantoms.soft_shapes import ANGLES, Canvas, Grid, blob, curve, tube
 
 DIAPHRAGM_Z_MM = 40.0
 _POWER = 2.3
@@ -19,7 +19,7 @@ _POWER = 2.3
 
 def squarish(power: float) -> np.ndarray:
     """Outline that turns an ellipse into a superellipse of that power (2 is the ellipse)."""
-    theta = np.arange(512) * (2 * np.pi / 512)
+    theta = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     return (np.abs(np.cos(theta)) ** power + np.abs(np.sin(theta)) ** power) ** (-1 / power)
 
 
@@ -71,7 +71,8 @@ class Section:
 
         The domes lean forwards: the lungs reach lowest behind, and lower on the left.
         """
-        gap = max(0.0, 0.34 * (self.z - DIAPHRAGM_Z_MM) + 3) if self.z > DIAPHRAGM_Z_MM else 0.0
+        above = self.z - DIAPHRAGM_Z_MM
+        gap = 3 + 0.34 * above if above > 0 else 0.0
         wall = self.cavity_ellipse
         radii = wall.rx - 0.75 * gap - margin_mm, wall.ry - 0.72 * gap - margin_mm
         return Ellipse(-0.12 * gap, wall.y - 0.62 * gap, *radii, 0.0)

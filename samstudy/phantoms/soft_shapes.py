@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_ANGLES = 512
+ANGLES = 512
+"""Samples of an outline over the full turn."""
 _MARGIN_PX = 2
 
 
@@ -97,7 +98,7 @@ def blob(
     rho = np.hypot(u, v) + 1e-6
     radius = 1.0
     if outline is not None:
-        radius = outline[((np.arctan2(v, u) / (2 * np.pi) % 1) * _ANGLES).astype(int) % _ANGLES]
+        radius = outline[((np.arctan2(v, u) / (2 * np.pi) % 1) * ANGLES).astype(int) % ANGLES]
     # mm per unit of rho: across the curve where it is, not along the ray
     scale = rho / np.hypot(u / radii_xy[0], v / radii_xy[1])
     cover[window] = grid.edge((rho - radius) * scale)
@@ -118,8 +119,8 @@ def wavy(rng: np.random.Generator, amount: float, order: int = 7) -> np.ndarray:
     numpy.ndarray, float64, 512
         Over the full turn.
     """
-    theta = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
-    outline = np.ones(_ANGLES)
+    theta = np.arange(ANGLES) * (2 * np.pi / ANGLES)
+    outline = np.ones(ANGLES)
     for k in range(2, order + 1):
         outline += rng.normal(0, 2 * amount / k) * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
     return np.clip(outline, 0.6, 1.5)
