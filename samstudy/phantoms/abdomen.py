@@ -2,8 +2,8 @@
 
 Frame, in millimetres: x to the person's left, y backwards, z upwards from the kidneys' hila (first lumbar disc). The
 ellipses below are those of a reference adult of 320 x 230 mm girth; they are stretched to the person's own girth. They
-were set by hand to the usual order of organs in axial sections and to usual sizes (liver 16 cm high, spleen and kidneys
-11 cm, right kidney 1-2 cm lower than the left, adrenal limbs 4-5 mm thick, aorta 20-23 mm, body of a vertebra 48 x 36 mm).
+were set by hand to the usual order of organs in axial sections and to usual sizes: liver 16 cm high, spleen and kidneys
+11 cm, right kidney 1-2 cm lower than the left, adrenal limbs 4-5 mm thick, aorta 20-23 mm, vertebral body 48 x 36 mm.
 """
 
 from __future__ import annotations
