@@ -70,7 +70,7 @@ def _layout_container(canvas: Canvas) -> None:
     radius = rng.uniform(0.25, 0.5)
     shape = canvas.place(radius, 0.25)
     low = rng.uniform(0.05, 0.9)
-    body = canvas.paint(shape, 0, 2.0, np.full(canvas.channels, low, np.float32))
+    body = canvas.paint(shape, 0, 1.2, np.full(canvas.channels, low, np.float32))
     if not body:
         return
     if rng.random() < 0.6:

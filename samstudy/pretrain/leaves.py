@@ -21,7 +21,7 @@ from samstudy.pretrain.shapes import branches
 from samstudy.seeds import rng_for
 
 LAYOUTS = ("leaves", "few", "container", "bands", "cluster", "composite")
-LAYOUT_WEIGHTS = (0.16, 0.16, 0.18, 0.09, 0.11, 0.30)
+LAYOUT_WEIGHTS = (0.15, 0.15, 0.19, 0.09, 0.14, 0.28)
 LEAST_VISIBLE = 0.55  # of what was painted; fragments of buried leaves are nobody's object
 AREA_POWER = 0.35  # small leaves are many; without it large objects would hardly be asked for
 
