@@ -60,7 +60,7 @@ def write(root: Path, counts: Mapping[str, int], seed: int) -> Iterator[str]:
             photo, drawn = draw_case(part, index, seed)
             top = root / "Drishti-GS1_files" / folder
             with written_whole(top / "Images" / f"{stem}.png") as temporary:
-                Image.fromarray(photo.image).save(temporary)
+                Image.fromarray(photo.image).save(temporary, compress_level=2)
             _write_truth(top / truth / stem, stem, drawn)
             yield stem
 

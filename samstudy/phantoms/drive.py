@@ -30,7 +30,7 @@ CAMERA = Camera(
     size_hw=(584, 565), px_per_mm=45, field_px=268, gain=330, gain_sd=0.13, sharpening=0.3, notch="round"
 )
 FIRST = Tracer()
-SECOND = Tracer(widening=0.95, added_px=0.2, faintest_px=0.52, tremor_px=0.4, missed=0.2)
+SECOND = Tracer(widening=0.95, added_px=0.2, faintest_px=0.52, tremor_px=0.5, missed=0.25)
 _FIRST_NUMBER = {"train": 21, "test": 1}
 _FOLDER = {"train": "training", "test": "test"}
 

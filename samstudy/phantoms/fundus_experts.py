@@ -52,8 +52,7 @@ def drawn_outlines(rng: np.random.Generator, photo: Photograph) -> tuple[Outline
 def outline_masks(photo: Photograph, disc: Outline, cup: Outline) -> tuple[np.ndarray, np.ndarray]:
     """Masks of disc and cup, bool, H x W; the cup is cut off at the disc."""
     x_mm, y_mm = photo.grid.x_mm, photo.grid.y_mm
-    near = (np.abs(x_mm[0]) < _MOST_MM).nonzero()[0], (np.abs(y_mm[:, 0]) < _MOST_MM).nonzero()[0]
-    window = (slice(near[1][0], near[1][-1] + 1), slice(near[0][0], near[0][-1] + 1))
+    window = photo.grid.window(_MOST_MM)
     masks = np.zeros((2, *photo.grid.size_hw), bool)
     masks[0][window] = disc.level(x_mm[window], y_mm[window]) <= 1
     masks[1][window] = masks[0][window] & (cup.level(x_mm[window], y_mm[window]) <= 1)

@@ -23,6 +23,7 @@ from samstudy.phantoms.fundus_vessels import Territory, Vessel, grow_vessels
 
 MM_PER_DEGREE = 0.29
 _N_WAVES = 5
+_N_ANGLES = 721
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ class Outline:
     def level(self, x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
         """Distance from the centre in parts of the radius: below 1 inside, 1 on the outline."""
         x, y = x_mm - self.centre_mm[0], y_mm - self.centre_mm[1]
-        return np.hypot(x, y) / self.radius(np.arctan2(y, x))
+        angles = np.linspace(-math.pi, math.pi, _N_ANGLES)
+        radius = np.interp(np.arctan2(y, x), angles, self.radius(angles)).astype(
+            np.result_type(x, np.float32)
+        )
+        return np.hypot(x, y) / radius
 
     def redrawn(self, rng: np.random.Generator, size_sd: float, shape_sd: float) -> Outline:
         """Return the outline as another expert would draw it.

@@ -30,7 +30,7 @@ def beads(points_px: np.ndarray, radii_px: np.ndarray) -> tuple[np.ndarray, np.n
     radii_px : numpy.ndarray, float64, M
     """
     along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points_px, axis=0).T))])
-    spacing = float(np.clip(0.3 * np.median(radii_px), 0.4, 1.5))
+    spacing = float(np.clip(0.3 * np.median(radii_px), 0.4, 2.5))
     at = np.linspace(0.0, along[-1], max(2, int(along[-1] / spacing) + 1))
     resampled = [np.interp(at, along, values) for values in (*points_px.T, radii_px)]
     return np.stack(resampled[:2], axis=-1), resampled[2]
@@ -68,7 +68,7 @@ def reflexes(points_px: np.ndarray, radii_px: np.ndarray, size_hw: tuple[int, in
     def profile(distance: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         return shown[chosen] * np.exp(-((distance / (0.34 * radii_px[chosen])) ** 2))
 
-    return _stamp(points_px, radii_px, size_hw, profile)
+    return _stamp(points_px, 0.85 * radii_px, size_hw, profile)
 
 
 def spots(

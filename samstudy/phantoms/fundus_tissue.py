@@ -18,6 +18,7 @@ from samstudy.phantoms.fundus_stamps import beads, chords, reflexes, spots
 
 _RIM_RGB = np.array((0.90, 0.57, 0.33), np.float32)
 _CUP_RGB = np.array((0.97, 0.87, 0.58), np.float32)
+_DISC_REACH_MM = 2.2
 _ABSORPTION_PER_MM = {"vein": 13.0, "artery": 12.0}
 _BLOOD = {
     "vein": np.array((0.66, 0.50, 0.56), np.float32),
@@ -51,6 +52,15 @@ class Grid:
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.x_mm.shape
+
+    def window(self, reach_mm: float) -> tuple[slice, slice]:
+        """Rows and columns of what lies within a distance of the disc's centre along either axis, maybe none."""
+        near = (
+            np.flatnonzero(np.abs(self.y_mm[:, 0]) < reach_mm),
+            np.flatnonzero(np.abs(self.x_mm[0]) < reach_mm),
+        )
+        rows, columns = (slice(i[0], i[-1] + 1) if len(i) else slice(0) for i in near)
+        return rows, columns
 
     def to_px(self, points_mm: np.ndarray) -> np.ndarray:
         """Turn N x 2 points (x, y) of the eye into pixels."""
@@ -183,12 +193,16 @@ def _with_disc(
     rng: np.random.Generator, eye: Eye, grid: Grid, retina: np.ndarray, level: np.ndarray, angle: np.ndarray
 ) -> np.ndarray:
     """Lay the disc over the retina: the rim pinker and vaguer nasally, the cup paler, its floor with pores."""
-    size, scale = grid.size_hw, grid.px_per_mm
+    at, scale = grid.window(_DISC_REACH_MM), grid.px_per_mm
+    level, angle = level[at], angle[at]
+    size = level.shape
+    if not level.size:
+        return retina.copy()
     nasal = np.maximum(0, -np.cos(angle))
     softness = rng.uniform(0.02, 0.05) * (1 + 2.5 * nasal)
     ragged = 0.014 * smooth_noise(rng, size, 0.16 * scale) + 0.010 * smooth_noise(rng, size, 0.06 * scale)
     disc = 1 / (1 + np.exp(np.clip((level - 1 + ragged) / softness, -30, 30)))
-    cup_level = eye.cup.level(grid.x_mm, grid.y_mm)
+    cup_level = eye.cup.level(grid.x_mm[at], grid.y_mm[at])
     slope = rng.uniform(0.07, 0.16)
     cup = 1 / (1 + np.exp(np.clip((cup_level - 1 + 4 * ragged) / slope, -30, 30)))
     floor = np.clip(1.15 - cup_level, 0, 1)
@@ -201,7 +215,9 @@ def _with_disc(
     tissue *= np.exp(0.04 * mottle - 0.05 * np.maximum(pores, -0.5))[..., None]
     # melanin in front of the lens and the lens itself tint the disc a little as they do the retina
     tint = (np.asarray(eye.retina_rgb) / np.mean(eye.retina_rgb)) ** 0.12
-    return (retina + (tissue * tint - retina) * disc[..., None]).astype(np.float32)
+    picture = retina.copy()
+    picture[at] += (tissue * tint - picture[at]) * disc[..., None]
+    return picture
 
 
 def _add_vessels(eye: Eye, grid: Grid, picture: np.ndarray, retina: np.ndarray) -> None:
