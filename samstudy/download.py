@@ -78,15 +78,17 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
         pooch.retrieve(url, checksum, path.name, path.parent, downloader=resume)
     except requests.HTTPError as error:
-        raise DownloadError(
-            f"{url} answered {error.response.status_code}: {by_hand or 'check the address.'}"
-        ) from error
+        hint = by_hand or "the publisher may have moved the file; check the address."
+        raise DownloadError(f"{url} answered {error.response.status_code}: {hint}") from error
     except requests.RequestException as error:
         have = part.stat().st_size if part.is_file() else 0
-        raise OfflineError(
-            f"{url} could not be read ({_reason(error)}); {have} bytes are kept in {part.name}, so the same command "
-            f"goes on from there. Without a network: {by_hand}"
-        ) from error
+        kept = (
+            f"{have} bytes are kept in {part.name}, so the same command goes on from there"
+            if have
+            else "try again"
+        )
+        hint = f" Without a network: {by_hand}" if by_hand else ""
+        raise OfflineError(f"{url} could not be read ({_reason(error)}); {kept}.{hint}") from error
     except OSError as error:
         raise DownloadError(f"cannot write {part}: {error.strerror or error}.") from error
     except ValueError as error:

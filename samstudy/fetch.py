@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from samstudy.archive_formats import kind_of_archive
@@ -13,7 +13,8 @@ from samstudy.datasets.base import DatasetInfo, Download
 from samstudy.download import OfflineError, download, remote_size
 from samstudy.errors import StudyError, unknown_name
 from samstudy.images import kind_of
-from samstudy.paths import raw_dir, written_whole
+from samstudy.paths import project_root, raw_dir, written_whole
+from samstudy.study import load_study
 
 ARCHIVES = ".archives"
 """Folder below ``data/raw/<name>`` in which the downloaded files are kept; hidden, so that no loader reads it."""
@@ -57,6 +58,10 @@ def fetch(
         raise StudyError(
             f"{name!r} is a folder of your own: there is nothing to fetch; run samstudy check {name}."
         )
+    if name not in DATASETS and name in _described():
+        raise StudyError(
+            f"{name!r} is a data set of your own, described in study.yaml: there is nothing to fetch."
+        )
     info = DATASETS[name].info
     target = Path(root).expanduser() if root else raw_dir(name)
     if not info.downloads:
@@ -79,6 +84,11 @@ def fetch(
     return placed
 
 
+def _described() -> Iterable[str]:
+    """Names under ``own_datasets`` in ``study.yaml``."""
+    return load_study().own_datasets if (project_root() / "study.yaml").is_file() else ()
+
+
 def _chosen(info: DatasetInfo, only: str) -> list[Download]:
     names = [entry.file_name for entry in info.downloads]
     chosen = [entry for entry in info.downloads if only.casefold() in entry.file_name.casefold()]
@@ -92,12 +102,12 @@ def _tell_plan(info: DatasetInfo, chosen: Sequence[Download], target: Path, tell
     stated = sum(size for size in sizes if size)
     arrived = sum(_arrived(entry, target) for entry in chosen)
     free = shutil.disk_usage(_existing(target)).free
-    unknown = sizes.count(None)
     tell(f"{info.title}. Licence: {info.licence}. Cite: {info.citation}.")
     for entry, size in zip(chosen, sizes, strict=True):
         checksum = "checked by its checksum" if entry.checksum else "no checksum is published"
         tell(f"  {entry.file_name}  {in_words(size) if size else 'size not stated'}, {checksum}")
-    total = f"{in_words(stated)} in all" + (f", and {unknown} of unknown size" if unknown else "")
+    unknown = f"{sizes.count(None)} files of unknown size" if None in sizes else ""
+    total = " and ".join(filter(None, (f"{in_words(stated)} in all" if stated else "", unknown)))
     here = f", {in_words(arrived)} of it here already" if arrived else ""
     tell(f"To download: {total}{here}. Free disk at {target}: {in_words(free)}.")
     # pictures are compressed already: unpacked they take about as much again
@@ -127,8 +137,7 @@ def _download(entry: Download, target: Path) -> Path:
             f"{path} is there, but has {size} bytes; the published file has {entry.size_bytes}. Remove it, then run "
             "the same command again."
         )
-    hint = "the publisher may have moved the file; see the data set's page in data/README.md."
-    return download(entry.url, path, checksum=entry.checksum, size_bytes=entry.size_bytes, by_hand=hint)
+    return download(entry.url, path, checksum=entry.checksum, size_bytes=entry.size_bytes)
 
 
 def _place(archive: Path, folder: Path, limits: Limits | None) -> list[Path]:

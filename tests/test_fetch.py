@@ -188,6 +188,12 @@ def test_without_downloads_the_steps_are_numbered(register, capsys):
     assert "  2. Download set.zip." in capsys.readouterr().out
 
 
+def test_a_set_of_ones_own_has_nothing_to_fetch(monkeypatch):
+    monkeypatch.setattr(fetching, "_described", lambda: {"mine"})
+    with pytest.raises(StudyError, match=r"'mine' is a data set of your own, described in study\.yaml"):
+        told("mine")
+
+
 def test_sets_that_need_nothing_say_so(capsys):
     assert "nothing to do: it is inside the package nilearn" in told("mni152")
     for name in DATASETS:
