@@ -27,10 +27,12 @@ class EllipseModel:
     score is to be read beside this one. With points only, the disc is centred on the mean of the positive
     points; its area is the median, over the training objects of the same target, of the fraction of the
     image they cover. Before :meth:`prepare`, or for a target that training does not have, the fraction is 0.05.
+    In everything mode, which has no prompt, the disc lies in the middle of the image.
 
     Notes
     -----
-    It makes one candidate (the mask choice ``single``) and no estimate of its IoU.
+    It makes one candidate (the mask choice ``single``) and no estimate of its IoU. Negative points and mask inputs
+    do not move it: clicks on its own errors shift the disc to the mean of the positive ones.
     """
 
     name = "ellipse"
@@ -82,6 +84,8 @@ class EllipseModel:
         if prompt.box_xyxy is not None:
             return inscribed_ellipse(prompt.box_xyxy, size_hw)
         inside = prompt.points_xy[prompt.point_labels == 1]
+        if prompt.points_per_side:
+            inside = np.array([[size_hw[1] - 1, size_hw[0] - 1]]) / 2
         if not len(inside):
             return np.zeros(size_hw, bool)
         fraction = self.area_fraction.get(prompt.target, FALLBACK_AREA_FRACTION)

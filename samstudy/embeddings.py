@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def embed(model: Model, image: np.ndarray, cache: bool = True) -> Embedding:
         metadata = {"key": key, "input_hw": f"{found.input_hw[0]} {found.input_hw[1]}"}
         with written_whole(path) as temporary:
             save_file({"features": found.features.contiguous()}, temporary, metadata)
-    return found
+    return replace(found, key=key)
 
 
 def _read(path: Path, key: str, size_hw: tuple[int, int]) -> Embedding | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,13 @@ from samstudy.datasets import Dataset
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError, unknown_name
 from samstudy.inference import Embedding
-from samstudy.metrics import METRICS, MaskScorer, is_tubular
 from samstudy.models import Model, load_model
-from samstudy.prompts import PROMPTS, headline_choice, make_prompt
+from samstudy.prompts import PROMPTS, PromptMode, Turn, converse
+from samstudy.questions import Question, Row, questions_about, sample_columns
 from samstudy.results import make_table
 from samstudy.rowcache import RowCache
-from samstudy.seeds import rng_for, seed_for
-from samstudy.types import MASK_CHOICES, Prediction, Prompt, Sample, target_of
+from samstudy.types import MASK_CHOICES, Sample
 
-Row = dict[str, Any]
 _MOST_MASK_BYTES = 256 << 20
 
 
@@ -58,7 +57,8 @@ def evaluate(
     models : sequence of Model or str
         Loaded models or their names.
     prompts : sequence of str
-        Registered prompt modes. They are simulated from the reference mask.
+        Registered prompt modes. They are simulated from the reference mask; modes of one series
+        (clicks) are turns of one dialogue, which goes as far as the longest of them.
     split : {"train", "val", "test", "all"}, optional
         The data set's own default when not given.
     limit : int, optional
@@ -88,6 +88,7 @@ def evaluate(
     StudyError
         For unknown names, an empty split, or a limit under 1: nothing has been computed yet.
     """
+    prompts = list(dict.fromkeys(prompts))
     for mode in prompts:
         PROMPTS[mode]
     ids = _spread(dataset.ids(split), limit)
@@ -140,145 +141,118 @@ def _image_rows(work: _Work, models: Sequence[Model], image_id: str, cache: bool
             yield from _error_rows(work, model, {"image_id": image_id}, str(error))
         return
     content = sample.content_sha()
-    tasks = None
+    questions = None
     for model in models:
         store = (
             RowCache(content, model, work.dataset, work.prompts, work.seed, work.targets) if cache else None
         )
         rows = store.read() if store else None
         if rows is None:
-            tasks = tasks or _tasks(work, sample)
-            rows = list(_model_rows(work, model, sample, tasks, cache))
+            questions = questions or list(
+                questions_about(work.dataset, sample, work.prompts, work.seed, work.targets)
+            )
+            rows = list(_model_rows(work, model, sample, questions, cache))
             if store and not any(row["status"] == "error" for row in rows):
                 store.write(rows)
         yield from rows
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One object under one prompt mode; ``prompt`` is None where it could not be made, for the ``reason``."""
-
-    known: Row
-    mode: str
-    scorer: MaskScorer
-    reference: np.ndarray
-    prompt: Prompt | None
-    status: str = "ok"
-    reason: str = ""
-
-
-def _tasks(work: _Work, sample: Sample) -> list[_Task]:
-    """Make the prompts of one image, the same for every model."""
-    tasks = []
-    for object_id, mask in sample.labels.items():
-        if work.targets and target_of(object_id) not in work.targets:
-            continue
-        reference = mask if sample.valid is None else mask & sample.valid
-        metrics = [name for name in METRICS if name != "cldice" or is_tubular(reference)]
-        scorer = MaskScorer(reference, sample.spacing_mm, work.dataset.info.nsd_tolerance, metrics=metrics)
-        known = _sample_columns(sample) | {
-            "object_id": object_id,
-            "target": target_of(object_id),
-            "n_ref_px": int(reference.sum()),
-            "nsd_tolerance": scorer.nsd_tolerance,
-            "distance_unit": "px" if sample.spacing_mm is None else "mm",
-        }
-        for mode in work.prompts:
-            seed = seed_for(work.seed, work.dataset.info.name, sample.image_id, object_id, mode)
-            task = _Task(known | {"prompt_seed": seed}, mode, scorer, reference, None)
-            tasks.append(_prompted(work, sample, task))
-    return tasks
-
-
-def _prompted(work: _Work, sample: Sample, task: _Task) -> _Task:
-    if not task.reference.any():
-        return replace(task, status="ref_empty")
-    try:
-        return replace(
-            task, prompt=prompt_for(work.dataset, sample, task.known["object_id"], task.mode, work.seed)
-        )
-    except StudyError as error:
-        return replace(task, status="error", reason=str(error))
-
-
-def _model_rows(work: _Work, model: Model, sample: Sample, tasks: list[_Task], cache: bool) -> Iterator[Row]:
+def _model_rows(
+    work: _Work, model: Model, sample: Sample, questions: list[Question], cache: bool
+) -> Iterator[Row]:
     try:
         embedding = embed(model, sample.image, cache=cache)
     except (StudyError, RuntimeError) as error:
         yield from _error_rows(
-            work, model, _sample_columns(sample), f"{model.name} could not embed the image: {error}"
+            work, model, sample_columns(sample), f"{model.name} could not embed the image: {error}"
         )
         return
-    # Whole masks of many prompts are large, so they are decoded and scored a batch at a time.
-    at_once = max(1, _MOST_MASK_BYTES // (4 * sample.size_hw[0] * sample.size_hw[1]))
-    for start in range(0, len(tasks), at_once):
-        yield from _batch_rows(work, model, sample, embedding, tasks[start : start + at_once])
+    rows = {}
+    for batch in _batches(questions, sample.size_hw):
+        rows |= _answered(work, model, embedding, batch)
+    for question in questions:
+        if question.dialogue is None:
+            rows |= {_key(question, mode): _unasked(work, model, question, mode) for mode in question.modes}
+    for object_id in dict.fromkeys(question.known["object_id"] for question in questions):
+        for mode in work.prompts:
+            yield from rows[object_id, mode]
 
 
-def _batch_rows(
-    work: _Work, model: Model, sample: Sample, embedding: Embedding, tasks: list[_Task]
-) -> Iterator[Row]:
-    reason = ""
+def _key(question: Question, mode: PromptMode) -> tuple[str, str]:
+    return question.known["object_id"], mode.name
+
+
+def _batches(questions: list[Question], size_hw: tuple[int, int]) -> Iterator[list[Question]]:
+    """Split what there is to ask: whole masks of many prompts are large, so they are held a batch at a time.
+
+    All objects share the proposals of everything mode, so its grids are asked for together.
+    """
+    asked = [question for question in questions if question.dialogue is not None]
+    at_once = max(1, _MOST_MASK_BYTES // (4 * size_hw[0] * size_hw[1]))
+    for points_per_side, same in groupby(sorted(asked, key=_points_per_side), key=_points_per_side):
+        same = list(same)
+        step = len(same) if points_per_side else at_once
+        yield from (same[start : start + step] for start in range(0, len(same), step))
+
+
+def _points_per_side(question: Question) -> int:
+    return question.dialogue.first.points_per_side
+
+
+def _answered(
+    work: _Work, model: Model, embedding: Embedding, batch: list[Question]
+) -> dict[tuple[str, str], list[Row]]:
+    """Hold the dialogues of a batch and score each answer; what a failing model leaves unanswered is an error."""
+    rows = {}
+    reason = "it gave no answer"
     try:
-        found = iter(model.predict(embedding, [task.prompt for task in tasks if task.prompt is not None]))
+        for turn in converse(
+            lambda prompts: model.predict(embedding, prompts), [question.dialogue for question in batch]
+        ):
+            question = batch[turn.dialogue]
+            rows[_key(question, turn.mode)] = list(_choice_rows(work, model, question, turn))
     except (StudyError, RuntimeError) as error:
         reason = f"{model.name} failed on this image: {error}"
-    for task in tasks:
-        if task.status == "ref_empty":
-            for choice in _choices(model):
-                yield _row(work, model, task.known, task.mode, choice, status="ref_empty")
-        elif task.prompt is None or reason:
-            why = task.reason or reason
-            yield _row(
-                work, model, task.known, task.mode, _headline(model, task.mode), status="error", error=why
-            )
-        else:
-            yield from _choice_rows(work, model, sample, task, next(found))
+    for question in batch:
+        for mode in question.modes:
+            if _key(question, mode) not in rows:
+                failed = replace(question, status="error", reason=reason)
+                rows[_key(question, mode)] = _unasked(work, model, failed, mode)
+    return rows
 
 
-def prompt_for(dataset: Dataset, sample: Sample, object_id: str, mode: str, seed: int) -> Prompt:
-    """Make the prompt that an evaluation with this base seed gives an object.
-
-    Only the valid part of the reference is shown to the prompt, as only that part is scored.
-    """
-    reference = sample.labels[object_id] if sample.valid is None else sample.labels[object_id] & sample.valid
-    rng = rng_for(seed, dataset.info.name, sample.image_id, object_id, mode)
-    return make_prompt(mode, reference, rng).for_target(target_of(object_id))
+def _unasked(work: _Work, model: Model, question: Question, mode: PromptMode) -> list[Row]:
+    if question.status == "ref_empty":
+        choices, more = _choices(model, mode), {"status": "ref_empty"}
+    else:
+        choices, more = (_headline(model, mode),), {"status": "error", "error": question.reason}
+    return [_row(work, model, question.known, mode.name, choice, **more) for choice in choices]
 
 
-def _choice_rows(
-    work: _Work, model: Model, sample: Sample, task: _Task, prediction: Prediction
-) -> Iterator[Row]:
-    if sample.valid is not None:
-        prediction = replace(prediction, masks=prediction.masks & sample.valid)
-    known = task.known | {"n_points": task.prompt.n_points, "box_jitter_px": task.prompt.box_jitter_px}
+def _choice_rows(work: _Work, model: Model, question: Question, turn: Turn) -> Iterator[Row]:
+    known = question.known | {"n_points": turn.prompt.n_points, "box_jitter_px": turn.prompt.box_jitter_px}
     scores: dict[int, Row] = {}
-    for choice in _choices(model):
-        index = prediction.choose(choice, task.reference)
+    for choice in _choices(model, turn.mode):
+        index = turn.prediction.choose(choice, question.reference)
         if index not in scores:
-            mask = prediction.masks[index]
-            scores[index] = task.scorer.score(mask) | {"n_pred_px": int(mask.sum())}
-        found = scores[index] | {"iou_pred": float(prediction.iou_pred[index])}
+            mask = turn.prediction.masks[index]
+            scores[index] = question.scorer.score(mask) | {"n_pred_px": int(mask.sum())}
+        found = scores[index] | {"iou_pred": float(turn.prediction.iou_pred[index])}
         status = "ok" if found["n_pred_px"] else "pred_empty"
-        yield _row(work, model, known | found, task.mode, choice, status=status)
+        yield _row(work, model, known | found, turn.mode.name, choice, status=status)
 
 
-def _choices(model: Model) -> tuple[str, ...]:
-    return MASK_CHOICES if model.uses_image else MASK_CHOICES[:1]
+def _choices(model: Model, mode: PromptMode) -> tuple[str, ...]:
+    return mode.choices if model.uses_image else MASK_CHOICES[:1]
 
 
-def _headline(model: Model, mode: str) -> str:
-    return headline_choice(mode) if model.uses_image else MASK_CHOICES[0]
-
-
-def _sample_columns(sample: Sample) -> Row:
-    height, width = sample.size_hw
-    return {"image_id": sample.image_id, "modality": sample.modality, "height": height, "width": width}
+def _headline(model: Model, mode: PromptMode) -> str:
+    return mode.headline if model.uses_image else MASK_CHOICES[0]
 
 
 def _error_rows(work: _Work, model: Model, known: Row, reason: str) -> Iterator[Row]:
     for mode in work.prompts:
-        yield _row(work, model, known, mode, _headline(model, mode), status="error", error=reason)
+        yield _row(work, model, known, mode, _headline(model, PROMPTS[mode]), status="error", error=reason)
 
 
 def _row(work: _Work, model: Model, known: Row, mode: str, choice: str, **more: Any) -> Row:

@@ -17,6 +17,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from samstudy.errors import DataError, StudyError
+from samstudy.everything import propose
 from samstudy.types import Prediction, Prompt
 
 PREPROCESSING = "resize-longest-side/pad-right-bottom/v1"
@@ -35,11 +36,14 @@ class Embedding:
         Size of the resized image before padding, in encoder pixels.
     size_hw : tuple of int
         Size of the original image.
+    key : str
+        Name of its content in the cache, under which what is made of it may be kept too; ``""`` for none.
     """
 
     features: Tensor | None
     input_hw: tuple[int, int]
     size_hw: tuple[int, int]
+    key: str = ""
 
 
 def check_image(image: np.ndarray) -> None:
@@ -108,22 +112,39 @@ def decode_low_res(
     logits : torch.Tensor, B x 4 x 4h x 4w
         Index 0 is the single mask, 1-3 the three masks.
     iou_pred : torch.Tensor, B x 4
+
+    Raises
+    ------
+    StudyError
+        If a mask is not of the decoder's size.
     """
     transform = ResizeLongestSide(sam.image_encoder.img_size)
-    points = boxes = None
+    points = boxes = masks = None
     if len(prompts[0].points_xy):
         xy = transform.apply_coords(np.stack([p.points_xy for p in prompts]), size_hw)
         labels = np.stack([p.point_labels for p in prompts])
         points = (_float(xy, sam), torch.as_tensor(labels, dtype=torch.int, device=sam.device))
     if prompts[0].box_xyxy is not None:
         boxes = _float(transform.apply_boxes(np.stack([p.box_xyxy for p in prompts]), size_hw), sam)
-    sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=None)
+    if prompts[0].mask_logits is not None:
+        masks = _float(np.stack([_mask_input(p, sam) for p in prompts]), sam)
+    sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
     return sam.mask_decoder.predict_masks(
         image_embeddings=features,
         image_pe=sam.prompt_encoder.get_dense_pe(),
         sparse_prompt_embeddings=sparse,
         dense_prompt_embeddings=dense,
     )
+
+
+def _mask_input(prompt: Prompt, sam: Sam) -> np.ndarray:
+    expected = (1, *sam.prompt_encoder.mask_input_size)
+    if np.shape(prompt.mask_logits) != expected:
+        raise StudyError(
+            f"the mask of the prompt {prompt.mode!r} has shape {np.shape(prompt.mask_logits)}, but this model takes "
+            f"{expected}: give one of a prediction's low_res_logits, with its first axis kept."
+        )
+    return prompt.mask_logits
 
 
 def _float(array: np.ndarray, sam: Sam) -> Tensor:
@@ -136,21 +157,24 @@ def batches(prompts: Sequence[Prompt], most: int) -> Iterator[list[int]]:
     Parameters
     ----------
     prompts : sequence of Prompt
-        Without composites.
+        Without composites and grids.
     most : int
         Largest batch.
 
     Yields
     ------
     list of int
-        Indices into ``prompts`` whose prompts have the same number of points and of boxes. (Padding
+        Indices into ``prompts`` whose prompts have the same number of points, of boxes and of masks. (Padding
         with "not a point" would change SAM's result, so shapes are not mixed.)
     """
     by_shape = defaultdict(list)
     for index, prompt in enumerate(prompts):
-        if not len(prompt.points_xy) and prompt.box_xyxy is None:
-            raise StudyError(f"the prompt {prompt.mode!r} has neither a point nor a box: nothing to segment.")
-        by_shape[len(prompt.points_xy), prompt.box_xyxy is None].append(index)
+        shape = len(prompt.points_xy), prompt.box_xyxy is None, prompt.mask_logits is None
+        if shape == (0, True, True):
+            raise StudyError(
+                f"the prompt {prompt.mode!r} has neither a point nor a box nor a mask: nothing to segment."
+            )
+        by_shape[shape].append(index)
     for indices in by_shape.values():
         for start in range(0, len(indices), most):
             yield indices[start : start + most]
@@ -173,13 +197,22 @@ def decode(sam: Sam, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Pr
     -------
     list of Prediction
         In the order of ``prompts``, four candidates each. The candidates of a composite prompt are the
-        unions over its parts, their predicted IoU the mean over its parts.
+        unions over its parts, their predicted IoU the mean over its parts. A grid gives the proposals of
+        everything mode (:func:`samstudy.everything.propose`), made once for all prompts with that grid.
     """
     flat = [part for prompt in prompts for part in (prompt.parts or (prompt,))]
+    each = iter(_decode_each(sam, embedding, [part for part in flat if not part.points_per_side]))
+    grids = {part.points_per_side for part in flat} - {0}
+    proposed = {points_per_side: propose(sam, embedding, points_per_side) for points_per_side in grids}
+    parts = iter([proposed.get(part.points_per_side) or next(each) for part in flat])
+    return [_united([next(parts) for _ in (p.parts or (p,))]) for p in prompts]
+
+
+def _decode_each(sam: Sam, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
     features = embedding.features.to(sam.device)
-    found: list[Prediction | None] = [None] * len(flat)
-    for indices in batches(flat, _CHUNK.get(sam.device.type, 8)):
-        logits, iou_pred = decode_low_res(sam, features, [flat[i] for i in indices], embedding.size_hw)
+    found: list[Prediction | None] = [None] * len(prompts)
+    for indices in batches(prompts, _CHUNK.get(sam.device.type, 8)):
+        logits, iou_pred = decode_low_res(sam, features, [prompts[i] for i in indices], embedding.size_hw)
         for row, index in enumerate(indices):
             full = sam.postprocess_masks(logits[row : row + 1], embedding.input_hw, embedding.size_hw)
             found[index] = Prediction(
@@ -187,8 +220,7 @@ def decode(sam: Sam, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Pr
                 iou_pred=iou_pred[row].float().cpu().numpy(),
                 low_res_logits=logits[row].float().cpu().numpy(),
             )
-    parts = iter(found)
-    return [_united([next(parts) for _ in (p.parts or (p,))]) for p in prompts]
+    return found
 
 
 def _united(predictions: list[Prediction]) -> Prediction:

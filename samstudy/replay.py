@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
 from samstudy.datasets import Dataset
 from samstudy.embeddings import embed
-from samstudy.evaluation import prompt_for
 from samstudy.models import Model
+from samstudy.prompts import PROMPTS, converse
+from samstudy.questions import dialogue_for
 from samstudy.types import Prompt, Sample
 
 
@@ -33,24 +32,19 @@ def predict_sample(
     Returns
     -------
     list of (str, Prompt, numpy.ndarray)
-        Per row: object_id, the prompt, and the candidate (bool H x W) that the row's mask choice takes.
+        Per row: object_id, the prompt (the last of several turns), and the candidate (bool H x W) that the
+        row's mask choice takes.
     """
-    prompts = [prompt_for(dataset, sample, row.object_id, row.prompt, seed) for row in rows.itertuples()]
-    everywhere = np.ones(sample.size_hw, bool) if sample.valid is None else sample.valid
-    found = []
-    for row, prompt, prediction in zip(
-        rows.itertuples(), prompts, model.predict(embed(model, sample.image), prompts), strict=True
-    ):
-        masks = prediction.masks & everywhere
-        reference = sample.labels[row.object_id] & everywhere
-        found.append(
-            (
-                row.object_id,
-                prompt,
-                masks[replace(prediction, masks=masks).choose(row.mask_choice, reference)],
-            )
-        )
-    return found
+    dialogues = [
+        dialogue_for(dataset, sample, row.object_id, [PROMPTS[row.prompt]], seed) for row in rows.itertuples()
+    ]
+    embedding = embed(model, sample.image)
+    found = {}
+    for turn in converse(lambda prompts: model.predict(embedding, prompts), dialogues):
+        row = rows.iloc[turn.dialogue]
+        index = turn.prediction.choose(row["mask_choice"], dialogues[turn.dialogue].reference)
+        found[turn.dialogue] = row["object_id"], turn.prompt, turn.prediction.masks[index]
+    return [found[index] for index in range(len(dialogues))]
 
 
 def predict_row(

@@ -83,6 +83,12 @@ class Prompt:
         1 foreground, 0 background.
     box_xyxy : numpy.ndarray, float32, 4, or None
         Left, top, right, bottom; the last two are the last pixel that belongs to the object.
+    mask_logits : numpy.ndarray, float32, 1 x h x w, or None
+        SAM's mask input: logits of a mask at the decoder's resolution in the padded input frame, as in
+        ``Prediction.low_res_logits``; None for no mask.
+    points_per_side : int
+        Everything mode: a grid of so many points along each side of the image, whatever is in it. 0 for every
+        other prompt; such a prompt has no points, box or mask.
     parts : tuple of Prompt
         Non-empty for a composite prompt: each part is predicted alone, the masks are united.
     mode : str
@@ -96,6 +102,8 @@ class Prompt:
     points_xy: np.ndarray = field(default_factory=_no_points)
     point_labels: np.ndarray = field(default_factory=_no_point_labels)
     box_xyxy: np.ndarray | None = None
+    mask_logits: np.ndarray | None = None
+    points_per_side: int = 0
     parts: tuple[Prompt, ...] = ()
     mode: str = ""
     target: str = ""
@@ -103,7 +111,7 @@ class Prompt:
 
     @property
     def n_points(self) -> int:
-        """Number of points, those of the parts included."""
+        """Number of points, those of the parts included, those of a grid over the whole image not."""
         return len(self.points_xy) + sum(part.n_points for part in self.parts)
 
     def for_target(self, target: str) -> Prompt:
@@ -119,17 +127,26 @@ class Prediction:
     ----------
     masks : numpy.ndarray, bool, C x H x W
         Index 0 is the single-mask output; indices 1-3, where present, are SAM's three masks for an
-        ambiguous prompt in its own order. A baseline has C = 1.
+        ambiguous prompt in its own order. A baseline has C = 1. Everything mode has its proposals here, surest
+        first, or one empty mask of NaN predicted IoU where it proposes nothing.
     iou_pred : numpy.ndarray, float32, C
         The model's own estimate of each candidate's IoU; NaN where it makes none.
     low_res_logits : numpy.ndarray, float32, C x h x w, or None
         Logits at the decoder's resolution, to be fed back as a mask prompt; None for baselines and
         composite prompts.
+    proposals : bool
+        Whether the candidates are those of everything mode: objects anywhere in the image. They have no
+        single-mask output and no order of three, so only ``predicted_iou`` and ``oracle`` choose among them.
     """
 
     masks: np.ndarray
     iou_pred: np.ndarray
     low_res_logits: np.ndarray | None = None
+    proposals: bool = False
+
+    def within(self, valid: np.ndarray | None) -> Prediction:
+        """Return a copy whose masks are cut to the valid pixels (bool H x W); itself where all are valid."""
+        return self if valid is None else replace(self, masks=self.masks & valid)
 
     def choose(self, rule: str, reference: np.ndarray | None = None) -> int:
         """Index of the candidate that a mask-choice rule takes.
@@ -139,7 +156,8 @@ class Prediction:
         rule : {"single", "first", "predicted_iou", "oracle"}
             ``single``: SAM's single-mask output. ``first``: the first of the three (Mazurowski 2023).
             ``predicted_iou``: the best of the three by the model's own score. ``oracle``: the best of
-            the three by Dice with the reference (Huang 2024), which no user has.
+            the three by Dice with the reference (Huang 2024), which no user has. Among proposals, the best
+            of all.
         reference : numpy.ndarray, bool, H x W
             Needed by ``oracle`` only. Where it is empty the first of the three is taken.
 
@@ -151,18 +169,21 @@ class Prediction:
         Raises
         ------
         ValueError
-            If the rule is unknown, or ``oracle`` has no reference.
+            If the rule is unknown, ``oracle`` has no reference, or ``single`` or ``first`` is asked of proposals.
         """
         if rule not in MASK_CHOICES:
             raise ValueError(f"unknown mask choice {rule!r}; use one of {', '.join(MASK_CHOICES)}.")
+        if self.proposals and rule in ("single", "first"):
+            raise ValueError(f"everything mode has no {rule!r} mask; use predicted_iou or oracle.")
         if rule == "single" or len(self.masks) == 1:
             return 0
+        start = 0 if self.proposals else 1
         if rule == "first":
-            return 1
+            return start
         if rule == "predicted_iou":
-            return 1 + int(np.argmax(self.iou_pred[1:]))
+            return start + int(np.argmax(self.iou_pred[start:]))
         if reference is None:
             raise ValueError("the oracle mask choice needs the reference mask.")
-        overlap = (self.masks[1:] & reference).sum(axis=(1, 2))
-        total = self.masks[1:].sum(axis=(1, 2)) + reference.sum()
-        return 1 + int(np.argmax(overlap / np.maximum(total, 1)))
+        overlap = np.count_nonzero(self.masks[start:] & reference, axis=(1, 2))
+        total = np.count_nonzero(self.masks[start:], axis=(1, 2)) + np.count_nonzero(reference)
+        return start + int(np.argmax(overlap / np.maximum(total, 1)))

@@ -9,8 +9,10 @@ from drawn import DrawnDataset
 
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
-from samstudy.evaluation import evaluate, prompt_for
+from samstudy.evaluation import evaluate
 from samstudy.inference import Embedding
+from samstudy.prompts import PROMPTS
+from samstudy.questions import dialogue_for
 from samstudy.replay import predict_row
 from samstudy.results import COLUMNS, KEY
 from samstudy.types import MASK_CHOICES, Prediction
@@ -229,16 +231,20 @@ def test_cldice_is_scored_where_the_reference_is_tubular():
 
 
 def test_a_row_can_be_looked_at_again(drawn, tiny_model):
-    table = evaluate(drawn, [tiny_model], ["box_jitter10"], seed=5, progress=False)
+    modes = ["box_jitter10", "clicks_3", "mask", "everything_12", "clicks_1"]
+    table = evaluate(drawn, [tiny_model], modes, limit=1, seed=5, progress=False)
     for _, row in table.iterrows():
         sample, prompt, mask = predict_row(drawn, tiny_model, row, seed=5)
         assert mask.sum() == row.n_pred_px
         assert prompt.box_jitter_px == row.box_jitter_px
+        assert prompt.n_points == row.n_points
+        assert prompt.mode == row.prompt
         assert sample.image_id == row.image_id
 
 
 def test_the_prompt_knows_its_target(drawn):
-    assert prompt_for(drawn, drawn.load("page4"), "disc", "boxes_parts", 0).parts[0].target == "disc"
+    dialogue = dialogue_for(drawn, drawn.load("page4"), "disc", [PROMPTS["boxes_parts"]], 0)
+    assert dialogue.first.parts[0].target == "disc"
 
 
 def test_public_names_work_as_the_readme_writes_them(drawn, tiny_model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,12 @@ from samstudy.embeddings import embed, embedding_key
 from samstudy.errors import DataError, StudyError
 from samstudy.inference import encode_image
 from samstudy.models import SamModel
-from samstudy.prompts import PROMPTS, make_prompt
+from samstudy.prompts import make_prompt
 from samstudy.seeds import rng_for
 from samstudy.types import Prediction, Prompt
 from samstudy.vit_t import set_image_size
 
+ONE_SHOT = ("point_center", "points_parts", "points_p5n5", "box", "box_jitter10", "box_point")
 SIZES_HW = [(40, 56), (90, 31), (64, 64), (200, 150)]
 
 
@@ -31,7 +34,7 @@ def blob(size_hw):
 
 
 @pytest.mark.parametrize("size_hw", SIZES_HW)
-@pytest.mark.parametrize("mode", [name for name in PROMPTS if name != "boxes_parts"])
+@pytest.mark.parametrize("mode", ONE_SHOT)
 def test_equals_sam_predictor(tiny_model, size_hw, mode):
     image, prompt = picture(size_hw), make_prompt(mode, blob(size_hw), rng_for(0, mode))
     ours = tiny_model.predict(tiny_model.embed(image), [prompt])[0]
@@ -45,10 +48,44 @@ def test_equals_sam_predictor(tiny_model, size_hw, mode):
         np.testing.assert_allclose(ours.low_res_logits[ours_at], low_res, atol=1e-5)
 
 
+@pytest.mark.parametrize("size_hw", SIZES_HW)
+@pytest.mark.parametrize("mode", ["point_center", "box", None])
+def test_a_mask_prompt_equals_sam_predictor(tiny_model, size_hw, mode):
+    image = picture(size_hw)
+    prompt = make_prompt(mode, blob(size_hw), rng_for(0, mode)) if mode else Prompt()
+    embedding = tiny_model.embed(image)
+    first = tiny_model.predict(embedding, [make_prompt("box", blob(size_hw), rng_for(0))])[0]
+    logits = first.low_res_logits[:1]
+    ours = tiny_model.predict(embedding, [replace(prompt, mask_logits=logits)])[0]
+    official = SamPredictor(tiny_model.sam)
+    official.set_image(image)
+    points = (prompt.points_xy, prompt.point_labels) if len(prompt.points_xy) else (None, None)
+    for multimask, ours_at in ((False, slice(0, 1)), (True, slice(1, 4))):
+        masks, iou_pred, low_res = official.predict(
+            *points, box=prompt.box_xyxy, mask_input=logits, multimask_output=multimask
+        )
+        np.testing.assert_array_equal(ours.masks[ours_at], masks)
+        np.testing.assert_allclose(ours.iou_pred[ours_at], iou_pred, atol=1e-6)
+        np.testing.assert_allclose(ours.low_res_logits[ours_at], low_res, atol=1e-5)
+    if mode:
+        without = tiny_model.predict(embedding, [prompt])[0]
+        assert not np.array_equal(without.low_res_logits, ours.low_res_logits)
+
+
+def test_a_mask_of_another_size_is_a_sentence(tiny_model):
+    embedding = tiny_model.embed(picture((40, 56)))
+    prompt = Prompt(mask_logits=np.zeros((4, 32, 32), np.float32), mode="mine")
+    with pytest.raises(StudyError, match=r"'mine' has shape \(4, 32, 32\).* takes \(1, 32, 32\)"):
+        tiny_model.predict(embedding, [prompt])
+
+
 def test_a_batch_of_mixed_prompts_equals_one_by_one(tiny_model):
     image, mask = picture((40, 56)), blob((40, 56))
-    prompts = [make_prompt(mode, mask, rng_for(turn, mode)) for turn in range(4) for mode in PROMPTS]
+    modes = [*ONE_SHOT, "boxes_parts", "everything_12"]
+    prompts = [make_prompt(mode, mask, rng_for(turn, mode)) for turn in range(4) for mode in modes]
     embedding = tiny_model.embed(image)
+    low_res = tiny_model.predict(embedding, prompts[:2])[1].low_res_logits
+    prompts += [replace(prompts[0], mask_logits=low_res[i : i + 1]) for i in range(2)]
     together = tiny_model.predict(embedding, prompts)
     for prompt, found in zip(prompts, together, strict=True):
         alone = tiny_model.predict(embedding, [prompt])[0]
@@ -69,7 +106,7 @@ def test_a_composite_prompt_is_the_union_of_its_parts(tiny_model):
 def test_no_prompts_and_an_empty_prompt(tiny_model):
     embedding = tiny_model.embed(picture((40, 56)))
     assert tiny_model.predict(embedding, []) == []
-    with pytest.raises(StudyError, match="neither a point nor a box"):
+    with pytest.raises(StudyError, match="neither a point nor a box nor a mask"):
         tiny_model.predict(embedding, [Prompt(mode="nothing")])
 
 

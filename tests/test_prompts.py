@@ -1,10 +1,22 @@
 """Every registered prompt mode keeps the contract, and each mode does what its docstring says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from samstudy.errors import StudyError
-from samstudy.prompts import PROMPTS, add_mode, box, center_xy, headline_choice, make_prompt, points
+from samstudy.prompts import (
+    PROMPTS,
+    add_mode,
+    box,
+    center_xy,
+    headline_choice,
+    make_prompt,
+    markdown_table,
+    points,
+)
+from samstudy.prompts.boxes import enlarge_px, jitter, shift
 from samstudy.types import MASK_CHOICES, Prompt
 
 SIZE_HW = (40, 50)
@@ -27,8 +39,11 @@ MASKS = {
     "whole image": np.ones(SIZE_HW, bool),
     "all but one pixel": ~drawn(np.s_[0:1, 0:1]),
     "four parts": drawn(np.s_[0:4, 0:4], np.s_[10:20, 10:20], np.s_[30:36, 2:8], np.s_[30:33, 40:43]),
+    "deep and large": drawn(np.s_[0:9, 0:9], np.s_[20:24, 0:40]),
     "ring": drawn(np.s_[5:30, 5:30]) & ~drawn(np.s_[8:27, 8:27]),
 }
+
+DISC = (np.hypot(*(np.mgrid[: SIZE_HW[0], : SIZE_HW[1]] - 20)) <= 10) & True
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -46,7 +61,7 @@ def test_contract(mode, mask):
     prompt = make_prompt(mode, mask, rng())
     assert np.array_equal(mask, before)
     assert prompt.mode == mode
-    assert prompt.n_points or prompt.box_xyxy is not None or prompt.parts
+    assert prompt.n_points or prompt.box_xyxy is not None or prompt.parts or prompt.points_per_side
     for piece in flat(prompt):
         assert piece.points_xy.dtype == np.float32
         assert piece.points_xy.shape == (len(piece.point_labels), 2)
@@ -79,14 +94,25 @@ def test_same_seed_same_prompt_whatever_came_before(mode):
 def test_registered_entry_is_complete(mode):
     entry = PROMPTS[mode]
     assert entry.headline in MASK_CHOICES
+    assert entry.headline in entry.choices
     assert entry.title
+    assert entry.rule
     assert entry.source
+    assert (entry.n_turns == 1) or entry.follow
     assert headline_choice(mode) == entry.headline
 
 
 def test_headline_is_the_authors_choice():
-    assert headline_choice("point_center") == "predicted_iou"
-    assert {headline_choice(mode) for mode in PROMPTS if mode != "point_center"} == {"single"}
+    by_score = {mode for mode in PROMPTS if headline_choice(mode) == "predicted_iou"}
+    assert by_score == {"point_center", "point_largest", "clicks_1", "everything", "everything_12"}
+    assert {headline_choice(mode) for mode in PROMPTS if mode not in by_score} == {"single"}
+
+
+def test_the_documentation_lists_every_mode_as_registered():
+    page = (Path(__file__).parents[1] / "docs" / "prompts.md").read_text(encoding="utf-8")
+    assert markdown_table() in page, (
+        "put the output of samstudy.prompts.markdown_table() into docs/prompts.md"
+    )
 
 
 @pytest.mark.parametrize("mode", PROMPTS)
@@ -188,13 +214,51 @@ def test_box_is_tight_and_inclusive():
     assert make_prompt("box", MASKS["one pixel"], rng()).box_xyxy.tolist() == [9, 7, 9, 7]
 
 
-def test_jitter_stays_within_ten_percent_and_reaches_it():
+@pytest.mark.parametrize("percent", [5, 10, 20])
+def test_jitter_stays_within_its_share_and_reaches_it(percent):
     tight = np.array([5, 10, 32, 19])
-    boxes = np.array([make_prompt("box_jitter10", MASKS["rectangle"], rng(s)).box_xyxy for s in range(400)])
+    mode = f"box_jitter{percent}"
+    boxes = np.array([make_prompt(mode, MASKS["rectangle"], rng(s)).box_xyxy for s in range(400)])
     moved = np.abs(boxes - tight)
-    assert np.all(moved <= np.array([2.8, 1.0, 2.8, 1.0]) + 1e-5)
-    assert np.all(moved.max(axis=0) > np.array([2.6, 0.9, 2.6, 0.9]))
-    assert np.all((boxes - tight).mean(axis=0) < 0.25)
+    most = percent / 100 * np.array([28, 10, 28, 10])
+    assert np.all(moved <= most + 1e-5)
+    assert np.all(moved.max(axis=0) > 0.9 * most)
+    assert np.all((boxes - tight).mean(axis=0) < 0.09 * most.max())
+
+
+def test_shifted_boxes_keep_their_size_and_move_by_their_share():
+    angles = []
+    for seed in range(60):
+        left, top, right, bottom = make_prompt("box_shift10", DISC, rng(seed)).box_xyxy
+        assert (right - left, bottom - top) == pytest.approx((20, 20), abs=1e-4)
+        assert np.hypot(left - 10, top - 10) == pytest.approx(2.1, abs=1e-4)
+        angles.append(np.arctan2(top - 10, left - 10))
+    assert np.ptp(angles) > 5
+    assert (
+        make_prompt("box_shift20", DISC, rng()).box_jitter_px
+        > make_prompt("box_shift10", DISC, rng()).box_jitter_px
+    )
+
+
+def test_enlarged_boxes_grow_on_every_side():
+    assert make_prompt("box_enlarge10", DISC, rng()).box_xyxy == pytest.approx([7.9, 7.9, 32.1, 32.1])
+    assert make_prompt("box_enlarge20", DISC, rng()).box_jitter_px == pytest.approx(4.2, abs=1e-5)
+    # 512 pixels stand for 1024, so 20 px of MedSAM are 10 here, in steps of a half.
+    mask = np.zeros((512, 400), bool)
+    mask[200:300, 150:250] = True
+    grown = np.array([make_prompt("box_jitter20px", mask, rng(s)).box_xyxy for s in range(200)])
+    outwards = (np.array([150, 200, 249, 299]) - grown) * [1, 1, -1, -1]
+    assert outwards.min() == 0
+    assert outwards.max() == 10
+    assert set(np.unique(outwards * 2 % 1)) == {0}
+
+
+def test_a_box_at_the_border_stays_in_the_image():
+    for seed in range(20):
+        for move in (shift(0.5), enlarge_px(400)):
+            left, top, right, bottom = box(move)(MASKS["column at the border"], rng(seed)).box_xyxy
+            assert 0 <= left <= right <= 49
+            assert 0 <= top <= bottom <= 39
 
 
 def test_jitter_is_recorded_and_clipped():
@@ -202,7 +266,7 @@ def test_jitter_is_recorded_and_clipped():
     assert prompt.box_jitter_px == pytest.approx(np.abs(prompt.box_xyxy - [5, 10, 32, 19]).max())
     assert prompt.box_jitter_px > 0
     for seed in range(20):
-        left, _, right, _ = box(jitter=3.0)(MASKS["one pixel"], rng(seed)).box_xyxy
+        left, _, right, _ = box(jitter(3.0))(MASKS["one pixel"], rng(seed)).box_xyxy
         assert 0 <= left <= right <= SIZE_HW[1] - 1
 
 
@@ -210,6 +274,30 @@ def test_box_point_is_box_and_center():
     prompt = make_prompt("box_point", MASKS["rectangle"], rng())
     assert np.array_equal(prompt.box_xyxy, make_prompt("box", MASKS["rectangle"], rng()).box_xyxy)
     assert np.array_equal(prompt.points_xy, make_prompt("point_center", MASKS["rectangle"], rng()).points_xy)
+
+
+def test_the_largest_part_need_not_hold_the_centre_point():
+    mask = MASKS["deep and large"]
+    assert make_prompt("point_center", mask, rng()).points_xy.tolist() == [[4, 4]]
+    x, y = make_prompt("point_largest", mask, rng()).points_xy[0]
+    assert 20 <= y < 24
+    assert 0 <= x < 40
+    assert make_prompt("box_largest", mask, rng()).box_xyxy.tolist() == [0, 20, 39, 23]
+
+
+def test_points_of_parts_are_one_prompt_with_the_largest_part_first():
+    mask = MASKS["four parts"]
+    prompt = make_prompt("points_parts", mask, rng())
+    assert prompt.parts == ()
+    assert prompt.point_labels.tolist() == [1, 1, 1]
+    assert prompt.points_xy[0].tolist() == make_prompt("point_largest", mask, rng()).points_xy[0].tolist()
+    assert [y // 10 for _, y in prompt.points_xy] == [1, 3, 0]
+
+
+def test_everything_mode_takes_nothing_from_the_mask():
+    for mask in MASKS.values():
+        prompt = make_prompt("everything", mask, rng())
+        assert (prompt.points_per_side, prompt.n_points, prompt.box_xyxy) == (32, 0, None)
 
 
 def test_parts_are_the_three_largest_in_order():

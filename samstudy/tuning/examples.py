@@ -14,10 +14,10 @@ from samstudy.datasets import Dataset
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
 from samstudy.models import SamModel
-from samstudy.prompts import make_prompt
+from samstudy.prompts import PROMPTS, make_prompt
 from samstudy.seeds import rng_for
 from samstudy.tuning.recipe import Recipe
-from samstudy.types import Prompt, target_of
+from samstudy.types import MASK_CHOICES, Prompt, target_of
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,14 @@ def make_examples(
     Raises
     ------
     StudyError
-        If no image shows an object to learn from, or a prompt mode is composite.
+        If no image shows an object to learn from, or a prompt mode is composite or takes the model's own answers.
     """
+    for mode in recipe.prompts:
+        if PROMPTS[mode].n_turns > 1 or PROMPTS[mode].choices != MASK_CHOICES:
+            raise StudyError(
+                f"the prompt {mode!r} cannot be trained with, as it is not made before the model answers; choose a "
+                "mode of one prompt, such as box."
+            )
     found = [_example(model, dataset, image_id, recipe, seed) for image_id in ids]
     kept = [example for example in found if example is not None]
     if not kept:

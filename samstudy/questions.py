@@ -1,0 +1,126 @@
+"""What every model is asked about one image: each object under each prompt mode, and what is known of it beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from samstudy.datasets import Dataset
+from samstudy.errors import StudyError
+from samstudy.metrics import METRICS, MaskScorer, is_tubular
+from samstudy.prompts import PROMPTS, Dialogue, PromptMode
+from samstudy.seeds import rng_for, seed_for
+from samstudy.types import Sample, target_of
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One object under the prompt modes of one series.
+
+    Attributes
+    ----------
+    known : dict
+        Columns of its rows that no answer changes.
+    modes : tuple of PromptMode
+        Each becomes rows of its own; all are answered by one dialogue.
+    scorer : MaskScorer
+        Against ``reference``.
+    reference : numpy.ndarray, bool, H x W
+        The valid part of the object's mask: only that is prompted for and scored.
+    dialogue : Dialogue or None
+        None where there is nothing to ask, for the ``status`` and ``reason``.
+    """
+
+    known: Row
+    modes: tuple[PromptMode, ...]
+    scorer: MaskScorer
+    reference: np.ndarray
+    dialogue: Dialogue | None = None
+    status: str = "ok"
+    reason: str = ""
+
+
+def questions_about(
+    dataset: Dataset, sample: Sample, prompts: Sequence[str], seed: int, targets: Sequence[str]
+) -> Iterator[Question]:
+    """Make the prompts of one image, the same for every model.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of the image.
+    sample : Sample
+        The image, loaded.
+    prompts : sequence of str
+        Prompt modes.
+    seed : int
+        Base seed of the evaluation.
+    targets : sequence of str
+        Only objects of these targets; none of them means all.
+
+    Yields
+    ------
+    Question
+        By object, then by series in order of first appearance. An empty reference, or a prompt that cannot be
+        made, is a question without a dialogue.
+    """
+    for object_id, mask in sample.labels.items():
+        if targets and target_of(object_id) not in targets:
+            continue
+        reference = mask if sample.valid is None else mask & sample.valid
+        metrics = [name for name in METRICS if name != "cldice" or is_tubular(reference)]
+        scorer = MaskScorer(reference, sample.spacing_mm, dataset.info.nsd_tolerance, metrics=metrics)
+        known = sample_columns(sample) | {
+            "object_id": object_id,
+            "target": target_of(object_id),
+            "n_ref_px": int(reference.sum()),
+            "nsd_tolerance": scorer.nsd_tolerance,
+            "distance_unit": "px" if sample.spacing_mm is None else "mm",
+        }
+        for modes in by_series(prompts):
+            drawn_by = dataset.info.name, sample.image_id, object_id, modes[0].seed_name
+            about = known | {"prompt_seed": seed_for(seed, *drawn_by)}, modes, scorer, reference
+            if not reference.any():
+                yield Question(*about, status="ref_empty")
+                continue
+            try:
+                yield Question(*about, dialogue_for(dataset, sample, object_id, modes, seed))
+            except StudyError as error:
+                yield Question(*about, status="error", reason=str(error))
+
+
+def by_series(prompts: Sequence[str]) -> list[tuple[PromptMode, ...]]:
+    """Group modes that are answered by one dialogue, in order of first appearance."""
+    series: dict[str, list[PromptMode]] = {}
+    for name in prompts:
+        series.setdefault(PROMPTS[name].seed_name, []).append(PROMPTS[name])
+    return [tuple(modes) for modes in series.values()]
+
+
+def dialogue_for(
+    dataset: Dataset, sample: Sample, object_id: str, modes: Sequence[PromptMode], seed: int
+) -> Dialogue:
+    """Begin the dialogue that an evaluation with this base seed holds about an object.
+
+    Only the valid part of the reference is shown to the prompt, as only that part is scored.
+
+    Raises
+    ------
+    StudyError
+        If the prompt cannot be made.
+    """
+    reference = sample.labels[object_id] if sample.valid is None else sample.labels[object_id] & sample.valid
+    rng = rng_for(seed, dataset.info.name, sample.image_id, object_id, modes[0].seed_name)
+    first = modes[0](reference, rng).for_target(target_of(object_id))
+    return Dialogue(tuple(modes), first, reference, sample.valid)
+
+
+def sample_columns(sample: Sample) -> Row:
+    """Columns that say which image it is."""
+    height, width = sample.size_hw
+    return {"image_id": sample.image_id, "modality": sample.modality, "height": height, "width": width}
