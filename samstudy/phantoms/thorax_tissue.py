@@ -8,8 +8,8 @@ or a cavity.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, zoom
 
+from samstudy.phantoms.fundus_tissue import smooth_noise
 from samstudy.phantoms.projection import ellipsoid
 from samstudy.phantoms.thorax_body import SIDES, Body, Frame, half_width
 
@@ -17,25 +17,17 @@ _GENERATIONS = 9
 _THINNEST_MM = 0.6
 
 
-def _noise(size_hw: tuple[int, int], grain_px: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of standard deviation 1; drawn coarsely and enlarged where the grain is coarse."""
-    step = max(1, int(grain_px / 2))
-    small = rng.standard_normal((size_hw[0] // step + 2, size_hw[1] // step + 2), np.float32)
-    smooth = gaussian_filter(small, grain_px / step)
-    large = zoom(smooth / smooth.std(), step, order=1) if step > 1 else smooth / smooth.std()
-    return large[: size_hw[0], : size_hw[1]]
-
-
 def parenchyma(size_hw: tuple[int, int], pitch_mm: float, rng: np.random.Generator) -> np.ndarray:
     """Return the relative amount of air (mean 1): vessels and septa too small to be drawn one by one."""
-    return 1 + 0.014 * _noise(size_hw, 1.0 / pitch_mm, rng) + 0.016 * _noise(size_hw, 7 / pitch_mm, rng)
+    fine, coarse = (smooth_noise(rng, size_hw, grain_mm / pitch_mm) for grain_mm in (2.2, 16))
+    return 1 + 0.014 * fine + 0.016 * coarse
 
 
 def opacities(
     body: Body, x: np.ndarray, z: np.ndarray, pitch_mm: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Return mm of lung without air (H x W, >= 0): infiltrates, some nodules, now and then a cavity."""
-    patchy = np.clip(1 + 0.9 * _noise(x.shape, 5 / pitch_mm, rng), 0, None)
+    patchy = np.clip(1 + 0.9 * smooth_noise(rng, x.shape, 11 / pitch_mm), 0, None)
     side = rng.choice(SIDES)
     path = np.zeros(x.shape)
     for _ in range(rng.integers(2, 6)):
