@@ -20,7 +20,6 @@ from samstudy.errors import StudyError
 
 DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError,
-    NotImplementedError,
 )  # fmt: skip
 """What reading a damaged or truncated archive raises."""
 

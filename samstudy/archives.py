@@ -97,6 +97,10 @@ def unpack(
             f"{archive.name} is damaged or cut short ({str(error) or type(error).__name__}): remove it and fetch "
             "it again."
         ) from error
+    except NotImplementedError as error:
+        raise ArchiveError(
+            f"{archive.name} is compressed in a way that is not read here ({error}): unpack it by hand with 7-Zip."
+        ) from error
     except OSError as error:
         raise ArchiveError(
             f"{archive.name} cannot be unpacked into {folder}: {error.strerror or error}. Check that the file is "

@@ -190,6 +190,14 @@ def test_other_formats_say_what_to_use(tmp_path, content, sentence):
     refuse(tmp_path / "a.zip", tmp_path / "out", sentence)
 
 
+def test_an_unknown_compression_asks_for_another_program(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"a.png": b"1" * 99})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 10] = content[8] = 9
+    path.write_bytes(content)
+    refuse(path, tmp_path / "out", r"a\.zip is compressed in a way that is not read here .* with 7-Zip")
+
+
 def test_two_members_of_one_name_are_refused(tmp_path):
     refuse(make_tar(tmp_path / "a.tar", {"a": b"1", "./a": b"2"}, "w"), tmp_path / "out", "holds 'a' twice")
 

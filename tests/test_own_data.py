@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -312,3 +315,27 @@ def test_a_link_to_a_folder_above_ends(put, tmp_path):
     put("a/x.png")
     (tmp_path / "set" / "a" / "loop").symlink_to(tmp_path / "set")
     assert list(Files(tmp_path / "set", [Pattern("**/*.png")]).by_path) == ["a/x.png"]
+
+
+def documented():
+    """Return the lines of each data set in docs/own_data.md."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    blocks = [textwrap.dedent(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    first = yaml.safe_load(blocks[0])["own_datasets"]["thyroid"]
+    second = yaml.safe_load(blocks[1])["liver_ct"]
+    return [first, second, *(yaml.safe_load(part) for part in blocks[2].split("\n\n"))]
+
+
+def test_the_documented_layouts_find_their_files(tmp_path, put, disc):
+    entries = documented()
+    assert len(entries) == 6
+    for lines in entries:
+        read_entry("mine", {"root": "set"} | lines, tmp_path)
+    for path in ("patient7/raw/012.png", "benign/a.png"):
+        put(path)
+    for path in ("patient7/mask/012.png", "benign/a_mask.png", "benign/a_mask_1.png"):
+        put(path, disc)
+    found = own_dataset("mine", {"root": "set"} | entries[2], tmp_path)
+    assert (found.ids(), found.group_of("patient7_012")) == (["patient7_012"], "patient7")
+    found = own_dataset("mine", {"root": "set"} | entries[4], tmp_path)
+    assert sorted(pixels(found.load("benign_a"))) == ["lesion#1", "lesion#2"]
