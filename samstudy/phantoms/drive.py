@@ -72,6 +72,6 @@ PHANTOM = Phantom(
     counts={"train": 14, "test": 7},
     n_images=21,
     write=write,
-    difficulty="half of the traced length is 1 to 2 pixels wide and fades into grain; choroid, haze and lesions are as "
-    "dark or bright as vessels.",
+    difficulty="half of the traced length is at most 3 pixels wide and fades into grain; choroid, haze and lesions "
+    "are as dark or bright as vessels.",
 )

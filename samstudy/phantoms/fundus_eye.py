@@ -5,10 +5,12 @@ knows of pixels; ``samstudy.phantoms.fundus`` takes the photograph.
 
 Sizes and their sources
 -----------------------
-* Disc: 1.92 x 1.76 mm vertically and horizontally on average (Jonas, Gusek & Naumann, IOVS 1988).
+* Disc: 1.88 x 1.77 mm vertically and horizontally on average (Quigley et al., Arch Ophthalmol 1990; 108:51).
 * Cup: ratio of the vertical diameters about 0.4 in healthy eyes and 0.7 in glaucoma, where it grows vertically first.
-* Fovea: 15.5 degrees temporal of the disc's centre and 1.5 below (Rohrschneider, IOVS 2004); 0.29 mm a degree.
-* Lesions: microaneurysms 15-60 um, exudates and hard drusen up to 125 um, blot haemorrhages up to 0.4 mm.
+* Fovea: 15.5 +- 1.1 degrees temporal of the disc's centre, 1.5 +- 0.9 below (Rohrschneider, IOVS 2004; 45:3257);
+  0.29 mm a degree.
+* Lesions, chosen in the range that photographs show: microaneurysms 15-60 um, exudates and hard drusen up to 125 um,
+  blot haemorrhages up to 0.4 mm.
 """
 
 from __future__ import annotations
@@ -193,13 +195,13 @@ def draw_eye(
     -------
     Eye
     """
-    vertical = float(np.clip(rng.normal(0.96, 0.09), 0.76, 1.18))
+    vertical = float(np.clip(rng.normal(0.94, 0.09), 0.76, 1.18))
     disc = Outline(
-        (0.0, 0.0), (vertical * rng.uniform(0.84, 0.97), vertical), rng.normal(0, 0.2), _waves(rng, 0.012)
+        (0.0, 0.0), (vertical * rng.uniform(0.88, 1.0), vertical), rng.normal(0, 0.2), _waves(rng, 0.012)
     )
     ratio = float(np.clip(rng.normal(traits.cup_mean, traits.cup_sd), 0.2, 0.86))
     cup = _cup(rng, disc, ratio)
-    fovea = (15.5 + rng.normal(0, 0.8), 1.5 + rng.normal(0, 0.8))
+    fovea = (15.5 + rng.normal(0, 1.1), 1.5 + rng.normal(0, 0.9))
     fovea_mm = (fovea[0] * MM_PER_DEGREE, fovea[1] * MM_PER_DEGREE)
     tortuosity = float(np.clip(rng.lognormal(0.0, 0.4), 0.5, 2.4))
     root = (cup.centre_mm[0] - 0.35 * cup.radii_mm[0], cup.centre_mm[1] + rng.normal(0, 0.05))
@@ -242,7 +244,7 @@ def _pigmented(rng: np.random.Generator, traits: Traits) -> tuple[float, float, 
     """Reflectance of one eye's background: melanin darkens, and takes more of the green and blue."""
     melanin = rng.normal(0, traits.retina_sd)
     red, green, blue = (
-        value * math.exp(-melanin * weight) * math.exp(rng.normal(0, 0.35 * traits.retina_sd))
+        value * math.exp(-melanin * weight) * math.exp(rng.normal(0, 0.2 * traits.retina_sd))
         for value, weight in zip(traits.retina_rgb, (0.8, 1.4, 1.6), strict=True)
     )
     return red, green, blue

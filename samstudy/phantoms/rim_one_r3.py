@@ -27,7 +27,7 @@ HEALTHY = Traits(
     cup_mean=0.42, cup_sd=0.10, retina_rgb=(0.62, 0.28, 0.15), atrophy=0.35, diabetic=0.0, drusen=0.05,
     tessellated=0.3,
 )  # fmt: skip
-SICK = {
+TRAITS = {
     "N": HEALTHY,
     "S": replace(HEALTHY, cup_mean=0.56, cup_sd=0.09, atrophy=0.5),
     "G": replace(HEALTHY, cup_mean=0.70, cup_sd=0.09, atrophy=0.65),
@@ -48,7 +48,7 @@ def draw_case(index: int, seed: int) -> tuple[Photograph, np.ndarray, list[tuple
     rng = rng_for(seed, "phantom", "rim_one_r3", "all", index)
     name = image_id(index)
     aim_mm = (rng.normal(0.05, 0.15), rng.normal(0.0, 0.15))
-    photo = draw_fundus(rng, SICK[name[0]], CAMERA, aim_mm, name.endswith("R"))
+    photo = draw_fundus(rng, TRAITS[name[0]], CAMERA, aim_mm, name.endswith("R"))
     return photo, right_view(rng, photo), [drawn_outlines(rng, photo) for _ in range(2)]
 
 
