@@ -1,0 +1,190 @@
+"""Everything mode is the official generator, run once per image, matched to objects as it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from drawn import DrawnDataset, tiny_sam
+from score_tables import row
+from segment_anything import SamAutomaticMaskGenerator
+
+from samstudy import everything
+from samstudy.baselines import EllipseModel
+from samstudy.embeddings import embed
+from samstudy.errors import StudyError
+from samstudy.evaluation import evaluate
+from samstudy.everything import OFFICIAL, SMALL, Thresholds, n_proposals, propose, thresholds_of
+from samstudy.inference import Embedding
+from samstudy.models import SamModel
+from samstudy.recall import count_proposals, object_recall
+from samstudy.results import make_table
+from samstudy.types import Prediction, Prompt
+from samstudy.vit_t import load_vit_t, set_image_size
+
+SIDE = 3
+LOOSE = Thresholds(0.0, 0.0)
+
+
+@pytest.fixture
+def loose(monkeypatch):
+    """Thresholds that random weights pass."""
+    monkeypatch.setattr(everything, "thresholds_of", lambda sam: LOOSE)
+
+
+@pytest.fixture(scope="module")
+def small_vit_t():
+    """The packaged model at a small side: random weights would propose the whole image and nothing else."""
+    sam = load_vit_t()
+    set_image_size(sam, 128)
+    return SamModel("vit_t", sam)
+
+
+@pytest.mark.parametrize("size_hw", [(40, 56), (128, 128), (200, 150)])
+def test_equals_the_official_generator(small_vit_t, loose, size_hw):
+    image = np.random.default_rng(0).integers(0, 90, (*size_hw, 3), dtype=np.uint8)
+    image[5:25, 5:25] += 120
+    image[25:38, 30:50] += 80
+    official = SamAutomaticMaskGenerator(
+        small_vit_t.sam, SIDE, pred_iou_thresh=LOOSE.predicted_iou, stability_score_thresh=LOOSE.stability
+    ).generate(image)
+    ours = propose(small_vit_t.sam, small_vit_t.embed(image), SIDE)
+    assert n_proposals(ours) == len(official) > 1
+    assert (np.diff(ours.iou_pred) <= 0).all()
+    expected = sorted(official, key=lambda found: -found["predicted_iou"])
+    np.testing.assert_allclose(ours.iou_pred, [found["predicted_iou"] for found in expected], atol=1e-6)
+    np.testing.assert_array_equal(ours.masks, [found["segmentation"] for found in expected])
+
+
+def test_duplicates_are_removed_on_the_cpu_wherever_the_candidates_are(tiny_model, loose, monkeypatch):
+    moved = []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: moved.append(tensor.ndim) or cpu(tensor))
+    propose(tiny_model.sam, tiny_model.embed(np.zeros((40, 56, 3), np.uint8)), SIDE)
+    assert 2 in moved  # the boxes
+    assert 1 in moved  # their scores
+
+
+def test_nothing_proposed_is_one_empty_mask(tiny_model, monkeypatch):
+    monkeypatch.setattr(everything, "thresholds_of", lambda sam: Thresholds(2.0, 1.0))
+    found = propose(tiny_model.sam, tiny_model.embed(np.zeros((40, 56, 3), np.uint8)), SIDE)
+    assert found.masks.shape == (1, 40, 56)
+    assert not found.masks.any()
+    assert n_proposals(found) == 0
+    assert found.choose("predicted_iou") == found.choose("oracle", np.ones((40, 56), bool)) == 0
+
+
+def test_thresholds_are_the_official_ones_at_the_official_size():
+    sam = tiny_sam()
+    assert thresholds_of(sam) == SMALL
+    set_image_size(sam, 1024)
+    assert thresholds_of(sam) == OFFICIAL == (0.88, 0.95)
+
+
+def test_proposals_are_kept_beside_cached_embeddings_only(tiny_model, loose, own_cache, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 256, (40, 57, 3), dtype=np.uint8)
+    propose(tiny_model.sam, embed(tiny_model, image, cache=False), SIDE)
+    assert not list(own_cache.rglob("*.npz"))
+    fresh = propose(tiny_model.sam, embed(tiny_model, image), SIDE)
+    (file,) = own_cache.rglob("*.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(everything, "_generate", lambda *_: pytest.fail("the proposals were made again"))
+        kept = propose(tiny_model.sam, embed(tiny_model, image), SIDE)
+    np.testing.assert_array_equal(kept.masks, fresh.masks)
+    np.testing.assert_array_equal(kept.iou_pred, fresh.iou_pred)
+    file.write_bytes(file.read_bytes()[:50])
+    again = propose(tiny_model.sam, embed(tiny_model, image), SIDE)
+    np.testing.assert_array_equal(again.masks, fresh.masks)
+
+
+@pytest.mark.parametrize("change", ["weights", "grid"])
+def test_kept_proposals_are_those_of_the_same_decoder_and_grid(tiny_model, loose, own_cache, change):
+    embedding = embed(tiny_model, np.zeros((40, 56, 3), np.uint8))
+    propose(tiny_model.sam, embedding, SIDE)
+    if change == "weights":
+        tiny_model.sam.mask_decoder.mask_tokens.weight += 1
+    propose(tiny_model.sam, embedding, SIDE + (change == "grid"))
+    assert len(list(own_cache.rglob("*.npz"))) == 2
+
+
+def test_choices_among_proposals():
+    reference = np.array([[1, 1, 0, 0]], bool)
+    masks = np.array([[[0, 0, 1, 1]], [[1, 0, 0, 0]], [[1, 1, 0, 0]]], bool)
+    proposals = Prediction(masks, np.array([0.9, 0.5, 0.4], np.float32), proposals=True)
+    assert proposals.choose("predicted_iou") == 0
+    assert proposals.choose("oracle", reference) == 2
+    with pytest.raises(ValueError, match="everything mode has no 'single' mask"):
+        proposals.choose("single")
+
+
+def test_rows_of_everything_mode(tiny_model, loose):
+    dataset = DrawnDataset(empty=True)
+    table = evaluate(dataset, [tiny_model, "ellipse"], ["box", "everything_12"], limit=1, progress=False)
+    rows = table[(table["prompt"] == "everything_12") & (table["model"] == "tiny")]
+    assert set(rows["mask_choice"]) == {"predicted_iou", "oracle"}
+    assert (rows["n_points"].dropna() == 0).all()
+    scored = rows[rows["status"] != "ref_empty"]
+    dice = scored.pivot(index="object_id", columns="mask_choice", values="dice")
+    assert (dice["oracle"] >= dice["predicted_iou"]).all()
+    surest = scored[scored["mask_choice"] == "predicted_iou"]
+    assert surest["n_pred_px"].nunique() == surest["iou_pred"].nunique() == 1
+    ellipse = table[(table["prompt"] == "everything_12") & (table["model"] == "ellipse")]
+    assert set(ellipse["mask_choice"]) == {"single"}
+    assert len(ellipse) == 3
+
+
+def test_the_generator_runs_once_for_all_objects_of_an_image(tiny_model, loose, monkeypatch):
+    made = []
+    generate = everything._generate
+    monkeypatch.setattr(everything, "_generate", lambda *given: made.append(1) or generate(*given))
+    evaluate(DrawnDataset(), [tiny_model], ["everything_12", "box"], limit=1, progress=False, cache=False)
+    assert len(made) == 1
+
+
+def test_the_baseline_puts_its_disc_in_the_middle():
+    model = EllipseModel()
+    model.area_fraction = {"disc": 0.1}
+    (found,) = model.predict(Embedding(None, (41, 61), (41, 61)), [Prompt(points_per_side=4, target="disc")])
+    rows, columns = np.nonzero(found.masks[0])
+    assert (rows.mean(), columns.mean()) == (20, 30)
+    assert found.masks.mean() == pytest.approx(0.1, rel=0.05)
+
+
+def found_with(*ious, status="ok"):
+    return make_table(
+        row(group, 0, iou, iou=iou, prompt="everything", choice="oracle", status=status)
+        for group, iou in enumerate(ious)
+    )
+
+
+def test_recall_counts_objects_that_a_proposal_covers():
+    table = found_with(0.8, 0.75, 0.5, 0.49, 0.0, np.nan)
+    half, most = object_recall(table).to_dict("records")
+    assert (half["threshold_iou"], half["n_found"], half["recall"]) == (0.5, 3, 3 / 5)
+    assert (most["threshold_iou"], most["n_found"], most["recall"]) == (0.75, 2, 2 / 5)
+    assert (half["n_objects"], half["n_left_out"], half["mask_choice"]) == (5, 1, "oracle")
+    assert half["ci_low"] <= half["recall"] <= half["ci_high"]
+    with pytest.raises(StudyError, match="no oracle rows of everything mode; evaluate the prompt everything"):
+        object_recall(make_table([row(0, 0, 0.5, iou=0.5)]))
+
+
+def test_proposals_are_counted_per_image_and_baselines_have_none(tiny_model, loose):
+    dataset = DrawnDataset(broken=(1,))
+    counted = count_proposals(
+        dataset, [tiny_model, EllipseModel()], ["page0", "page1"], "everything_12", progress=False
+    )
+    assert counted["image_id"].tolist() == ["page0", "page0"]
+    by_model = counted.set_index("model")["n_proposals"]
+    direct = propose(tiny_model.sam, embed(tiny_model, dataset.load("page0").image), 12)
+    assert by_model.to_dict() == {"tiny": len(direct.masks), "ellipse": 0}
+    with pytest.raises(StudyError, match="'box' is not everything mode: use everything or everything_12"):
+        count_proposals(dataset, [tiny_model], ["page0"], "box")
+
+
+def test_a_model_of_the_study_proposes_through_predict(tiny_model, loose):
+    embedding = tiny_model.embed(np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8))
+    prompts = [Prompt(points_per_side=SIDE), Prompt(box_xyxy=np.array([3, 3, 20, 20], np.float32))]
+    proposals, boxed, again = SamModel.predict(tiny_model, embedding, [*prompts, prompts[0]])
+    assert proposals is again
+    assert proposals.proposals
+    assert len(boxed.masks) == 4
