@@ -3,8 +3,8 @@
 Written with the official folders (``Test/Test_GT``, not ``GT``) and greys (0, 64, 128, 191, 255 for 0 to 4 votes) at a
 third of the official size: about 682 x 584 pixels, sizes vary by a few. The field of view spans 30 degrees; as in the
 two real images beside the checkout its top and bottom are cut off, exposures are dark, and most discs are of glaucoma
-(published ratios of cup and disc there: 0.67 to 0.82). Boundaries and ratios, which the archive holds beside the
-soft maps, are written too.
+(the experts' ratios of cup and disc in those two: 0.67 to 0.82). Boundaries and ratios, which the archive holds
+beside the soft maps, are written too.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The frame is that of the eye: origin at the centre of the optic disc, x towards the temporal side (the fovea lies near
 ``(4.5, 0.5)``), y downwards as in a picture.
 
-What the trees are made from
-----------------------------
+What the trees are made from (laws as commonly stated; the papers were not re-read)
+-----------------------------------------------------------------------------------
 * Arcades: trunks follow ``dy/dx = y / 2x``, whose solutions are the parabolas ``x = c y**2`` fitted to the main vessels
   by Foracchia, Grisan & Ruggeri (IEEE TMI 2004); beyond the fovea they bow to the horizontal raphe.
 * Radii: at every fork ``r0**3 = r1**3 + r2**3`` (Murray, PNAS 1926). Venous trunks are 140-170 um wide at the disc,

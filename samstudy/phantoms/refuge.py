@@ -4,6 +4,8 @@ Written with the official folders and codes (BMP of 0 cup, 128 rim, 255 backgrou
 training part looks like a Zeiss Visucam 500, the others like a Canon CR-2: other size, colours, sharpness and framing,
 so that a model tuned on one meets the other, as in the challenge. One image in four is of glaucoma (in the challenge
 one in ten), with larger cups. Masks are those of an expert who is not exactly right.
+
+No real image was at hand: scale, colours and framing of both cameras are chosen, not measured.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Written with the official folders and names at half the official size: pairs of 1072 x 712 pixels, two views
 side by side, masks as wide as the pair with content on the left alone. The right view is the left one seen from the
-side: what lies deeper, the floor of the cup, is displaced. Each view spans 5 mm of retina. Image ids are taken from the
+side: what lies deeper, the floor of the cup, is displaced. Each view spans 5 mm of retina. No real image was at
+hand: scale, colours and depth are chosen, not measured. Image ids are taken from the
 official list, so that the committed split, and its patients, hold for the phantom too.
 """
 
