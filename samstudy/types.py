@@ -184,6 +184,9 @@ class Prediction:
             return start + int(np.argmax(self.iou_pred[start:]))
         if reference is None:
             raise ValueError("the oracle mask choice needs the reference mask.")
-        overlap = np.count_nonzero(self.masks[start:] & reference, axis=(1, 2))
-        total = np.count_nonzero(self.masks[start:], axis=(1, 2)) + np.count_nonzero(reference)
+        # One at a time: the proposals of a large image are many megabytes.
+        overlap = np.array([np.count_nonzero(mask & reference) for mask in self.masks[start:]])
+        total = np.array([np.count_nonzero(mask) for mask in self.masks[start:]]) + np.count_nonzero(
+            reference
+        )
         return start + int(np.argmax(overlap / np.maximum(total, 1)))

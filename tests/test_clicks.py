@@ -15,6 +15,8 @@ from samstudy.evaluation import evaluate
 from samstudy.prompts import PROMPTS, Dialogue, center_xy, converse, make_prompt
 from samstudy.prompts.turns import click_only, feed_back, next_click
 from samstudy.results import make_table
+from samstudy.tuning import Recipe
+from samstudy.tuning.examples import make_examples
 from samstudy.types import Prediction, Prompt
 
 CLICKS = [f"clicks_{n}" for n in range(1, 10)]
@@ -185,6 +187,12 @@ def test_mask_mode_asks_twice_with_the_same_box(tiny_model):
     assert seen[0].mask_logits is None
     np.testing.assert_array_equal(seen[1].mask_logits, single)
     np.testing.assert_array_equal(seen[1].box_xyxy, seen[0].box_xyxy)
+
+
+@pytest.mark.parametrize("mode", ["clicks_3", "mask", "everything"])
+def test_modes_that_need_the_models_answer_are_not_trained_with(tiny_model, mode):
+    with pytest.raises(StudyError, match=f"'{mode}' cannot be trained with.*such as box"):
+        make_examples(tiny_model, DrawnDataset(), ["page0"], Recipe(prompts=(mode,)), seed=0)
 
 
 def curves(*of_objects, **more):

@@ -135,6 +135,10 @@ def test_bad_input_is_a_sentence():
         make_prompt("points_p5", mask, None)
     with pytest.raises(ValueError, match="'box' is registered twice"):
         add_mode("box", box(), title="box", source="nobody")
+    with pytest.raises(
+        ValueError, match="'mine' and 'clicks_1' are of the series 'clicks', but are not made alike"
+    ):
+        add_mode("mine", box(), title="mine", source="nobody", series="clicks")
 
 
 def test_zero_one_integers_are_a_mask():

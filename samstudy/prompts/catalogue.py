@@ -153,10 +153,11 @@ add_mode(
     rule="`box`; then the same box with the single mask the model answered fed back once as SAM's mask input.",
     source="SAM's mask prompt, as the examples of segment_anything use it",
 )
+_first_click = points(1)
 for _n_clicks in range(1, MOST_CLICKS + 1):
     add_mode(
         f"clicks_{_n_clicks}",
-        points(1),
+        _first_click,
         title=f"{_n_clicks} click{'s' if _n_clicks > 1 else ''}",
         headline="predicted_iou" if _n_clicks == 1 else "single",
         follow=next_click,

@@ -95,7 +95,19 @@ def add_mode(
     n_turns: int = 1,
     series: str = "",
 ) -> None:
-    """Register a prompt mode; see :class:`PromptMode` for the arguments."""
+    """Register a prompt mode; see :class:`PromptMode` for the arguments.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or modes of the same series begin or go on otherwise.
+    """
+    for other in map(PROMPTS.__getitem__, PROMPTS if series else ()):
+        if other.series == series and (other.make is not make or other.follow is not follow):
+            raise ValueError(
+                f"{name!r} and {other.name!r} are of the series {series!r}, but are not made alike: give both the same "
+                "make and follow."
+            )
     PROMPTS.register(name)(
         PromptMode(name, title, make, headline, source, rule, choices, follow, n_turns, series)
     )
