@@ -121,8 +121,8 @@ def _film(log_exposure: np.ndarray, room: str, rng: np.random.Generator) -> np.n
     if room == "MCUCXR":
         middle, latitude = rng.uniform(2.45, 2.8), rng.uniform(0.40, 0.52)
         return 1 / (1 + np.exp(-(log_exposure - middle) / latitude)) - 0.004
-    white, low = rng.uniform(3.9, 4.5), rng.uniform(0.06, 0.16)
-    return low + (0.97 - low) * np.clip(log_exposure / white, 0, 1) ** rng.uniform(0.65, 0.95)
+    white, low = rng.uniform(4.5, 5.1), rng.uniform(0.06, 0.16)
+    return low + (0.97 - low) * np.clip(log_exposure / white, 0, 1) ** rng.uniform(0.6, 0.85)
 
 
 def _labelled(picture: np.ndarray, room: str, lowest: int, rng: np.random.Generator) -> np.ndarray:

@@ -77,9 +77,15 @@ def ellipsoid(
     """
     c, s = np.cos(np.deg2rad(tilt_deg)), np.sin(np.deg2rad(tilt_deg))
     dx, dz = x - centre_xyz[0], z - centre_xyz[2]
+    # no ray outside this square meets it: most bodies are small beside the picture
+    reach = 1.5 * max(radii_xyz[0], radii_xyz[2])
+    close = (np.abs(dx) < reach) & (np.abs(dz) < reach)
+    dx, dz = dx[close], dz[close]
     u, v = (c * dx + s * dz) / radii_xyz[0], (c * dz - s * dx) / radii_xyz[2]
-    rest = 1 - np.abs(u) ** power - np.abs(v) ** power
-    return around(centre_xyz[1], radii_xyz[1] * np.clip(rest, 0, None) ** (1 / power))
+    rest = np.clip(1 - np.abs(u) ** power - np.abs(v) ** power, 0, None)
+    half = np.zeros_like(x)
+    half[close] = radii_xyz[1] * rest ** (1 / power)
+    return around(centre_xyz[1], half)
 
 
 def cylinder(x: np.ndarray, z: np.ndarray, ends_xz: np.ndarray, radius_mm: float) -> np.ndarray:

@@ -56,7 +56,7 @@ def vessels(body: Body, frame: Frame, rng: np.random.Generator) -> np.ndarray:
     hila = np.stack([30.0 * side, 0.0 * side, 0.47 * body.height - 6.0 * side], axis=1)
     start, radius = hila + rng.normal(0, 7, (22, 3)), rng.uniform(2.6, 4.6, 22)
     # the descending branch of each pulmonary artery
-    radius[[9, 20]], heading[[9, 20]] = 6.5, [[-0.35, 0.1, 1], [0.35, 0.1, 1]]
+    radius[[9, 20]], heading[[9, 20]] = 5.4, [[-0.35, 0.1, 1], [0.35, 0.1, 1]]
     pieces = []
     for _ in range(_GENERATIONS):
         heading /= np.linalg.norm(heading, axis=1, keepdims=True)
