@@ -120,13 +120,13 @@ def _names(text: str) -> list[str]:
 
 
 def _list(parsed: argparse.Namespace) -> int:
-    from samstudy.datasets import DATASETS
+    from samstudy.datasets import known_datasets
     from samstudy.metrics import METRICS
     from samstudy.models import MODELS
     from samstudy.prompts import PROMPTS
 
     kinds = {
-        "datasets": [*DATASETS, "folder:<path>"],
+        "datasets": known_datasets(),
         "models": MODELS,
         "prompts": PROMPTS,
         "metrics": METRICS,

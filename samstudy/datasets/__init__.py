@@ -1,41 +1,38 @@
-"""Data sets by name: the registered benchmarks, and ``folder:<path>`` for one's own images."""
+"""Data sets by name: the benchmarks, their phantoms, those described in ``study.yaml``, and ``folder:<path>``."""
 
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
+from samstudy.datasets.amos import Amos
+from samstudy.datasets.aroi import Aroi
 from samstudy.datasets.base import Dataset, DatasetInfo, Record
+from samstudy.datasets.chest_xray import ChestXray
+from samstudy.datasets.cystoid_fluid import CystoidFluid
+from samstudy.datasets.drishti_gs import DrishtiGS
+from samstudy.datasets.drive import Drive
 from samstudy.datasets.folder import FolderDataset
+from samstudy.datasets.isic import ISIC
 from samstudy.datasets.mni152 import MNI152
+from samstudy.datasets.own import own_dataset
 from samstudy.datasets.phantom import phantom_of
+from samstudy.datasets.refuge import Refuge
+from samstudy.datasets.rim_one_r3 import RimOneR3
 from samstudy.errors import StudyError, unknown_name
 from samstudy.paths import project_root
+from samstudy.phantoms import PREFIX
 from samstudy.registry import Registry
 from samstudy.study import load_study
 
-__all__ = ["DATASETS", "Dataset", "DatasetInfo", "FolderDataset", "Record", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "DatasetInfo", "FolderDataset", "Record", "known_datasets", "load_dataset"]
 
 DATASETS: Registry[type[Dataset]] = Registry("dataset")
 DATASETS.register("mni152")(MNI152)
 DATASETS.register("folder")(FolderDataset)
-for _module, _kind in (
-    ("isic", "ISIC"),
-    ("drishti_gs", "DrishtiGS"),
-    ("rim_one_r3", "RimOneR3"),
-    ("refuge", "Refuge"),
-    ("drive", "Drive"),
-    ("aroi", "Aroi"),
-    ("cystoid_fluid", "CystoidFluid"),
-    ("amos", "Amos"),
-    ("chest_xray", "ChestXray"),
-):
-    if find_spec(f"samstudy.datasets.{_module}"):
-        _class = getattr(import_module(f"samstudy.datasets.{_module}"), _kind)
-        DATASETS.register(_module)(_class)
-        DATASETS.register(f"phantom_{_module}")(phantom_of(_class))
+for _kind in (ISIC, DrishtiGS, RimOneR3, Refuge, Drive, Aroi, CystoidFluid, Amos, ChestXray):
+    DATASETS.register(_kind.info.name)(_kind)
+    DATASETS.register(f"{PREFIX}{_kind.info.name}")(phantom_of(_kind))
 
 
 def load_dataset(spec: str, root: str | Path | None = None, **options: object) -> Dataset:
@@ -44,7 +41,7 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
     Parameters
     ----------
     spec : str
-        Registered name, or ``folder:<path>``.
+        Registered name, one under ``own_datasets`` in ``study.yaml``, or ``folder:<path>``.
     root : str or pathlib.Path, optional
         Where the files are, when not at the place that ``study.yaml`` states or ``data/raw/<name>``.
     **options
@@ -68,7 +65,11 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
     ['brain', 'grey_matter', 'white_matter']
     """
     name, _, path = str(spec).partition(":")
-    stated = _stated(name)
+    own = _described("own_datasets").get(str(spec))
+    if own is not None:
+        given = {"root": str(Path(root).expanduser().resolve())} if root else {}
+        return own_dataset(str(spec), own | given | options, project_root())
+    stated = _described("datasets").get(name, {})
     if root is None and "root" in stated:
         root = project_root() / Path(str(stated["root"])).expanduser()
     options = {option: value for option, value in stated.items() if option != "root"} | options
@@ -79,7 +80,9 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
     elif spec not in DATASETS and Path(str(spec)).is_dir():
         raise StudyError(f"unknown dataset {spec!r}; it is a folder: write 'folder:{spec}'.")
     elif path:
-        raise unknown_name("dataset", str(spec), [*(set(DATASETS) - {"folder"}), "folder:<path>"])
+        raise unknown_name("dataset", str(spec), known_datasets())
+    if name not in DATASETS:
+        raise unknown_name("dataset", name, known_datasets())
     kind = DATASETS[name]
     known = [p for p in inspect.signature(kind).parameters if p != "root"]
     for option in options:
@@ -88,7 +91,12 @@ def load_dataset(spec: str, root: str | Path | None = None, **options: object) -
     return kind(Path(root).expanduser() if root else None, **options)
 
 
-def _stated(name: str) -> dict[str, object]:
-    """Place and options that ``study.yaml`` states for a data set; none where there is no such file."""
+def known_datasets() -> list[str]:
+    """Return the registered names and those of one's own in ``study.yaml``."""
+    return [*(name for name in DATASETS if name != "folder"), *_described("own_datasets"), "folder:<path>"]
+
+
+def _described(section: str) -> dict[str, dict[str, object]]:
+    """Return a section of ``study.yaml`` about data sets; empty where there is no such file."""
     is_here = (project_root() / "study.yaml").is_file()
-    return load_study().datasets.get(name, {}) if is_here else {}
+    return getattr(load_study(), section) if is_here else {}

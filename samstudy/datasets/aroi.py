@@ -70,6 +70,7 @@ class Aroi(OfficialDataset):
         how_to_get="ask the authors, as their page says, and unpack the archive into data/raw/aroi",
         url="https://ipg.fer.hr/ipg/resources/oct_image_database",
         n_images=1136,
+        interval_note="24 patients, each with many B-scans of one volume: intervals are over patients.",
         nsd_tolerance=3.0,
         display_note="whole B-scan of 512 x 1024 pixels as stored, vitreous on top; rows finer than columns",
         split_note="by patient, 14 / 4 / 6, ranked by the SHA-256 of the patient's name; no official split",
