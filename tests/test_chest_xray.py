@@ -99,7 +99,7 @@ def test_images_that_never_had_a_mask_are_left_out_and_counted(tmp_path):
     assert len(dataset) == 4
     assert not (table["level"] == "error").any()
     assert problems(table, "note")["Lung Segmentation/masks"].startswith(
-        "has 2 images less: of 96 there is no mask"
+        "has no mask of 2 images: 96 have none"
     )
     assert "holds 4 images; the official release has 704." in set(table["problem"])
 
@@ -203,7 +203,7 @@ def test_swapped_sides_are_named_but_do_not_change_the_union(tmp_path):
     assert table.attrs["summary"]["usable"] == 4
     (file,) = problems(table)
     assert file == "MontgomerySet/ManualMask/leftMask/MCUCXR_0003_0.png"
-    assert "leftMask of 3 other images in the left: left and right are swapped" in problems(table)[file]
+    assert "leftMask of 3 other images lies in the left: left and right are swapped" in problems(table)[file]
     assert dataset.load("MCUCXR_0003_0").labels["lungs"].sum() == 1050
 
 
@@ -238,6 +238,21 @@ def test_shenzhen_of_nlm_needs_masks_from_elsewhere(tmp_path):
     assert dataset.load("CHNCXR_0001_0").labels["lungs"].sum() == 1050
 
 
+def test_shenzhen_alone_says_why_nothing_can_be_used(tmp_path):
+    save(tmp_path / "ChinaSet_AllFiles" / "CXR_png" / "CHNCXR_0001_0.png", radiograph())
+    with pytest.raises(StudyError, match=r"no image of chest_xray can be used: .*NLM publishes no masks"):
+        load_dataset("chest_xray", tmp_path)
+
+
+def test_a_second_mask_is_named(tmp_path):
+    top = write_bundle(tmp_path)
+    save(top / "masks" / "MCUCXR_0001_0_mask.png", lung("left"))
+    found = problems(load_dataset("chest_xray", tmp_path).check(False))
+    assert found == {
+        "Lung Segmentation/masks/MCUCXR_0001_0_mask.png": "is a second mask of the image of MCUCXR_0001_0.png."
+    }
+
+
 def test_source_is_chosen_and_checked(tmp_path):
     write_bundle(tmp_path)
     write_montgomery(tmp_path)
@@ -260,7 +275,7 @@ def test_phantom_is_read_by_the_loader(phantom):
     dataset = load_dataset("phantom_chest_xray", phantom)
     table = dataset.check(False)
     assert not (table["level"] == "error").any()
-    assert "has 2 images less" in " ".join(table["problem"])
+    assert "has no mask of 2 images" in " ".join(table["problem"])
     assert len(dataset) == 4
     for image_id in dataset.ids("all"):
         sample = dataset.load(image_id)

@@ -51,7 +51,7 @@ from samstudy.datasets.base import DatasetInfo, Download, Reading, Record, valid
 from samstudy.datasets.binary import read_binary
 from samstudy.datasets.official import OfficialDataset, pair_by_name
 from samstudy.datasets.tree import child, files, locate, nearest, visible
-from samstudy.errors import unknown_name
+from samstudy.errors import StudyError, unknown_name
 from samstudy.images import FileError, read_image, shown, stem_of
 
 SOURCES = ("auto", "kaggle", "nlm")
@@ -141,6 +141,9 @@ class ChestXray(OfficialDataset):
                 records += listers[kind](folder)
             else:
                 self._find(folder, f"is not read: source={source}.", "note")
+        if not records and self._findings:
+            path, text, _ = self._findings[0]
+            raise StudyError(f"no image of chest_xray can be used: {path} {text}")
         return [replace(record, group_id=record.image_id.rsplit("_", 1)[0]) for record in records]
 
     def _sets(self) -> dict[str, Path]:
@@ -194,9 +197,7 @@ class ChestXray(OfficialDataset):
         images = self._images(folder)
         bare = {key for key in images if key not in masks and _is_unmasked(key)}
         if bare and masks:
-            text = (
-                f"has {len(bare)} images less: of {len(UNMASKED)} there is no mask in any release. Left out."
-            )
+            text = f"has no mask of {len(bare)} images: {len(UNMASKED)} have none in any release. Left out."
             self._find(place, text, "note")
             images = {key: path for key, path in images.items() if key not in bare}
         records = pair_by_name(images, masks, "", "lung mask")
@@ -215,12 +216,19 @@ class ChestXray(OfficialDataset):
         return self._pngs(self._folder(parent, "CXR_png"))
 
     def _masks(self, folder: Path | None) -> dict[str, Path]:
-        return {key.removesuffix("_mask"): path for key, path in self._pngs(folder).items()}
+        found = {}
+        for stem, path in self._pngs(folder).items():
+            if found.setdefault(stem.removesuffix("_mask"), path) != path:
+                self._find(
+                    path, f"is a second mask of the image of {found[stem.removesuffix('_mask')].name}."
+                )
+        return found
 
     def _pngs(self, folder: Path | None) -> dict[str, Path]:
         found = {stem_of(path): path for path in files(folder, "*.png")}
+        known = set(found.values())
         for path in visible(folder) if folder is not None else ():
-            if path.is_file() and path not in found.values():
+            if path.is_file() and path not in known:
                 self._find(path, "is not a PNG file: not read.", "note")
         return found
 
@@ -258,7 +266,8 @@ class ChestXray(OfficialDataset):
         usual = counts[True] >= counts[False]
         text = (
             f"lies in the {'right' if usual else 'left'} of the picture, but leftMask of {counts[usual]} other images "
-            f"in the {'left' if usual else 'right'}: left and right are swapped. Their union, `lungs`, is the same."
+            f"lies in the {'left' if usual else 'right'}: left and right are swapped. Their union is the same, so the "
+            "image is used."
         )
         for image_id, is_left in self._left_is_left.items():
             if is_left != usual:
