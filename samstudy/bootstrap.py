@@ -86,7 +86,7 @@ def mean_interval(
         means = drawn[:, :-1] / drawn[:, -1:]
         return means[:, 0] if function is None else function(means)
 
-    return _interval(statistic, len(np.bincount(groups)), len(sums), rng, n_boot)
+    return resampled_interval(statistic, len(np.bincount(groups)), len(sums), rng, n_boot)
 
 
 def median_interval(
@@ -105,17 +105,34 @@ def median_interval(
             middle = (low + high) / 2
         return np.where(low == high, low, middle)
 
-    return _interval(statistic, len(np.bincount(groups)), len(values), rng, n_boot)
+    return resampled_interval(statistic, len(np.bincount(groups)), len(values), rng, n_boot)
 
 
-def _interval(
+def resampled_interval(
     statistic: Callable[[np.ndarray], np.ndarray],
     n_groups: int,
     width: int,
     rng: np.random.Generator,
-    n_boot: int,
+    n_boot: int = 2000,
 ) -> Interval:
-    """Apply a statistic of group weights to ``n_boot`` resamples, a block at a time."""
+    """Interval of any statistic that can be written as a function of how often each group is drawn.
+
+    Parameters
+    ----------
+    statistic : callable
+        From weights, int b x n_groups, to values, float b; called with a block of resamples at a time.
+    n_groups : int
+        Number of groups.
+    width : int
+        About how many numbers the statistic holds per resample, which sets the block.
+    rng, n_boot
+        As in :func:`mean_interval`.
+
+    Returns
+    -------
+    Interval
+        NaN with fewer than :data:`MIN_GROUPS` groups, or where the statistic is NaN on a resample.
+    """
     if n_groups < MIN_GROUPS:
         return Interval(np.nan, np.nan, f"no interval: {n_groups} group(s), fewer than {MIN_GROUPS}")
     block = max(1, _MOST_CELLS_AT_ONCE // max(width, n_groups))
