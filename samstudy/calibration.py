@@ -80,7 +80,7 @@ def calibration_error(rows: pd.DataFrame, n_bins: int = N_BINS) -> float:
 
 def rank_correlation(rows: pd.DataFrame) -> float:
     """Spearman's correlation of predicted and true IoU; NaN where either is constant."""
-    if rows["iou_pred"].nunique() < 2 or rows["iou"].nunique() < 2:
+    if rows.empty or np.ptp(rows["iou_pred"]) == 0 or np.ptp(rows["iou"]) == 0:
         return np.nan
     return float(spearmanr(rows["iou_pred"], rows["iou"]).statistic)
 

@@ -64,8 +64,8 @@ def test_failures_need_both_kinds():
 def test_the_interval_holds_the_area_of_the_same_resamples():
     rng = np.random.default_rng(3)
     rows = judged(rng.uniform(size=36), rng.integers(0, 5, 36) / 5)
-    low, high, _ = auroc_interval(rows, seed=1, n_boot=300)
-    weights, codes = np.random.default_rng(2).multinomial(12, np.full(12, 1 / 12), 300), group_codes(rows)
+    low, high, _ = auroc_interval(rows, seed=1, n_boot=150)
+    weights, codes = np.random.default_rng(2).multinomial(12, np.full(12, 1 / 12), 150), group_codes(rows)
     areas = [roc_auc_score(rows["iou"] < 0.5, -rows["iou_pred"], sample_weight=w[codes]) for w in weights]
     assert (low, high) == pytest.approx(np.quantile(areas, [0.025, 0.975]), abs=0.05)
     assert low < failure_auroc(rows) < high
