@@ -217,8 +217,7 @@ def draw_object(
     if window is not None:
         _zoom(axis, sample, window)
     draw_scale_bar(axis, sample.spacing_mm)
-    shown_in = panel_in * min(1.0, sample.size_hw[1] / sample.size_hw[0])
-    axis.set_xlabel(shorten(str(row["image_id"]), max(int(shown_in / 0.048), 5)), fontsize=6, labelpad=1)
+    axis.set_xlabel(shorten(str(row["image_id"]), max(int(panel_in / 0.055), 5)), fontsize=6, labelpad=1)
 
 
 def zoom_window(masks: np.ndarray, prompt: Prompt) -> tuple[float, float, float, float] | None:
