@@ -80,8 +80,8 @@ def evaluate(
     pandas.DataFrame
         Columns of :data:`samstudy.results.COLUMNS`. An image that cannot be read, a prompt that cannot be
         made and a model that fails are rows with ``status == "error"`` and the reason; an empty reference
-        gives rows with ``ref_empty`` and no scores; clDice is there for tubular references only
-        (:func:`samstudy.metrics.is_tubular`). Order: image, model, object, prompt, mask choice.
+        gives rows with ``ref_empty`` and no scores; clDice and recalls are there for tubular references only
+        (:func:`samstudy.metrics.metrics_for`). Order: image, model, object, prompt, mask choice.
 
     Raises
     ------

@@ -11,104 +11,23 @@ Definitions, each equal to MONAI's (Cardoso et al. 2022) to single precision:
 - ``assd`` and ``nsd``: over the distances of both directions pooled, each border pixel counting once.
 
 Declared behaviour on empty masks: both empty, every metric is NaN (nothing was there and nothing was found;
-such pairs are counted, not averaged); one of them empty, fractions are 0 and distances infinite.
+such pairs are counted, not averaged); one of them empty, fractions are 0 and distances infinite. Recall of vessels of
+one calibre is NaN where the reference has none of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Real
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
-from scipy.spatial import KDTree
-from skimage.morphology import skeletonize
 
 from samstudy.errors import StudyError
-from samstudy.masks import as_mask, bounds_of
+from samstudy.mask_pairs import Pair, Shape
+from samstudy.masks import as_mask
 from samstudy.registry import Registry
-
-_MOST_INSCRIBED = 0.1
-
-
-class Shape:
-    """A non-empty mask with what the metrics need of it, each computed once and only when asked for.
-
-    Parameters
-    ----------
-    mask : numpy.ndarray, bool, H x W
-        At least one foreground pixel.
-    spacing : tuple of float
-        (row, column) pitch; (1, 1) for pixels.
-    """
-
-    def __init__(self, mask: np.ndarray, spacing: tuple[float, float]) -> None:
-        self.mask = mask
-        self.spacing = np.asarray(spacing, np.float64)
-        self.n_px = int(np.count_nonzero(mask))
-        self._bounds = bounds_of(mask)
-        # A frame of background: the rim of a shape and of the image need no special case.
-        self._framed = np.pad(mask[self._bounds], 1)
-
-    def _positions_of(self, framed: np.ndarray) -> np.ndarray:
-        """Pixels of the framed crop as (row, column) of the image: int, n x 2."""
-        return np.argwhere(framed) + [span.start - 1 for span in self._bounds]
-
-    @cached_property
-    def border(self) -> np.ndarray:
-        """Centres of the border pixels in units of the spacing: float64, n x 2, (row, column)."""
-        m = self._framed
-        core = m[1:-1, 1:-1]
-        inner = m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
-        return self._positions_of(np.pad(core & ~inner, 1)) * self.spacing
-
-    @cached_property
-    def tree(self) -> KDTree:
-        """Border pixels, arranged for nearest-neighbour queries."""
-        return KDTree(self.border, leafsize=32, balanced_tree=False)
-
-    @cached_property
-    def skeleton(self) -> tuple[np.ndarray, np.ndarray]:
-        """(rows, columns) of the centre line; the whole shape where thinning leaves nothing of it."""
-        thinned = skeletonize(self._framed)
-        rows, columns = self._positions_of(thinned if thinned.any() else self._framed).T
-        return rows, columns
-
-
-class Pair:
-    """Two non-empty masks of one image: the argument of every metric function.
-
-    Parameters
-    ----------
-    reference, mask : Shape
-        What should and what was found.
-    nsd_tolerance : float
-        Deviation that still counts as correct, in the unit of the spacing.
-    """
-
-    def __init__(self, reference: Shape, mask: Shape, nsd_tolerance: float) -> None:
-        self.reference = reference
-        self.mask = mask
-        self.nsd_tolerance = nsd_tolerance
-
-    @cached_property
-    def n_common(self) -> int:
-        """Pixels that belong to both."""
-        return int(np.count_nonzero(self.reference.mask & self.mask.mask))
-
-    @cached_property
-    def distances(self) -> tuple[np.ndarray, np.ndarray]:
-        """Surface distances, float64: (mask to reference, reference to mask)."""
-        to_reference, _ = self.reference.tree.query(self.mask.border)
-        to_mask, _ = self.mask.tree.query(self.reference.border)
-        return to_reference, to_mask
-
-    @cached_property
-    def pooled_distances(self) -> np.ndarray:
-        """Both directions in one array."""
-        return np.concatenate(self.distances)
+from samstudy.vessels import CALIBRES_PX, is_tubular
 
 
 @dataclass(frozen=True)
@@ -123,12 +42,19 @@ class Metric:
         ``fraction`` is in [0, 1], higher is better; ``distance`` is in mm or px, lower is better.
     measure : callable
         ``Pair -> float``; never called with an empty mask.
+    tubular_only : bool
+        Whether it means something for tubular references only.
+    part : callable or None
+        ``Shape -> number of pixels`` of the reference that are measured; where there is none of them the metric is
+        NaN. None: all of them.
     """
 
     name: str
     title: str
     unit: str
     measure: Callable[[Pair], float]
+    tubular_only: bool = False
+    part: Callable[[Shape], int] | None = None
 
     @property
     def better(self) -> str:
@@ -149,11 +75,17 @@ class Metric:
 METRICS: Registry[Metric] = Registry("metric")
 
 
-def metric(name: str, title: str, unit: str) -> Callable[[Callable[[Pair], float]], Callable[[Pair], float]]:
+def metric(
+    name: str,
+    title: str,
+    unit: str,
+    tubular_only: bool = False,
+    part: Callable[[Shape], int] | None = None,
+) -> Callable[[Callable[[Pair], float]], Callable[[Pair], float]]:
     """Return a decorator that registers a function of a :class:`Pair`; see :class:`Metric`."""
 
     def keep(measure: Callable[[Pair], float]) -> Callable[[Pair], float]:
-        METRICS.register(name)(Metric(name, title, unit, measure))
+        METRICS.register(name)(Metric(name, title, unit, measure, tubular_only, part))
         return measure
 
     return keep
@@ -193,7 +125,7 @@ def assd(pair: Pair) -> float:
     return float(pair.pooled_distances.mean())
 
 
-@metric("cldice", "clDice", "fraction")
+@metric("cldice", "clDice", "fraction", tubular_only=True)
 def cldice(pair: Pair) -> float:
     """Centre-line Dice, for tubular structures (Shit et al. 2021).
 
@@ -206,25 +138,35 @@ def cldice(pair: Pair) -> float:
     return 2 * precision * sensitivity / (precision + sensitivity) if precision + sensitivity else 0.0
 
 
-def is_tubular(mask: np.ndarray) -> bool:
-    """Say whether a centre line means something for a shape: is it long for its thickness?
+def _add_calibre_recall(name: str) -> None:
+    """Register ``recall_<name>``, one for each class of calibre.
 
-    Parameters
-    ----------
-    mask : numpy.ndarray, bool, H x W
-        May be empty.
-
-    Returns
-    -------
-    bool
-        True where the largest inscribed disc covers less than a tenth of the mask. A disc, an ellipse of 1 : 9
-        or an organ is not tubular, a vessel tree is. Thinning a thick shape takes time that grows with the cube of
-        its size and says nothing, so the evaluation leaves clDice out for it.
+    It is the sensitivity of papers on vessels, taken apart: weighted by their pixels the classes sum to it.
     """
-    if not mask.any():
-        return False
-    radius_px = distance_transform_edt(np.pad(mask[bounds_of(mask)], 1)).max()
-    return bool(np.pi * radius_px**2 < _MOST_INSCRIBED * mask.sum())
+
+    @metric(
+        f"recall_{name}",
+        f"recall of {name} vessels",
+        "fraction",
+        tubular_only=True,
+        part=lambda reference: int(np.count_nonzero(reference.calibres[name])),
+    )
+    def recall(pair: Pair) -> float:
+        part = pair.reference.calibres[name]
+        return float(np.count_nonzero(part & pair.mask.mask) / np.count_nonzero(part))
+
+
+for _name in CALIBRES_PX:
+    _add_calibre_recall(_name)
+
+
+def metrics_for(reference: np.ndarray) -> list[str]:
+    """Return the metrics that mean something for a reference: bool, H x W; it may be empty.
+
+    Centre lines of what is not tubular say nothing, and cost time that grows with the cube of its size.
+    """
+    tubular = is_tubular(reference)
+    return [name for name in METRICS if tubular or not METRICS[name].tubular_only]
 
 
 class MaskScorer:
@@ -285,10 +227,13 @@ class MaskScorer:
         found = self._shape(self._same_size(as_mask(mask), "mask"))
         if found is None and self._reference is None:
             return {each.name: np.nan for each in self.metrics}
-        if found is None or self._reference is None:
-            return {each.name: each.worst for each in self.metrics}
-        pair = Pair(self._reference, found, self.nsd_tolerance)
-        return {each.name: float(each.measure(pair)) for each in self.metrics}
+        pair = Pair(self._reference, found, self.nsd_tolerance) if found and self._reference else None
+        return {each.name: self._measured(each, pair) for each in self.metrics}
+
+    def _measured(self, metric: Metric, pair: Pair | None) -> float:
+        if metric.part is not None and not (self._reference and metric.part(self._reference)):
+            return np.nan
+        return metric.worst if pair is None else float(metric.measure(pair))
 
     def _shape(self, mask: np.ndarray) -> Shape | None:
         counted = mask if self.valid is None else mask & self.valid
@@ -314,8 +259,9 @@ def score(
     """Score one mask against its reference.
 
     Parameters and errors are those of :class:`MaskScorer`, the result that of :meth:`MaskScorer.score`: dice,
-    iou, nsd and cldice in [0, 1]; hd95 and assd in mm, or in px without a spacing. Both masks empty: NaN. One
-    empty: fractions 0, distances inf. For several masks of one object make a :class:`MaskScorer`.
+    iou, nsd, cldice and the recalls in [0, 1]; hd95 and assd in mm, or in px without a spacing. Both masks
+    empty: NaN. One empty: fractions 0, distances inf. For several masks of one object make a
+    :class:`MaskScorer`.
 
     Examples
     --------

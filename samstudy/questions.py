@@ -10,7 +10,7 @@ import numpy as np
 
 from samstudy.datasets import Dataset
 from samstudy.errors import StudyError
-from samstudy.metrics import METRICS, MaskScorer, is_tubular
+from samstudy.metrics import MaskScorer, metrics_for
 from samstudy.prompts import PROMPTS, Dialogue, PromptMode
 from samstudy.seeds import rng_for, seed_for
 from samstudy.types import Sample, target_of
@@ -73,8 +73,9 @@ def questions_about(
         if targets and target_of(object_id) not in targets:
             continue
         reference = mask if sample.valid is None else mask & sample.valid
-        metrics = [name for name in METRICS if name != "cldice" or is_tubular(reference)]
-        scorer = MaskScorer(reference, sample.spacing_mm, dataset.info.nsd_tolerance, metrics=metrics)
+        scorer = MaskScorer(
+            reference, sample.spacing_mm, dataset.info.nsd_tolerance, metrics=metrics_for(reference)
+        )
         known = sample_columns(sample) | {
             "object_id": object_id,
             "target": target_of(object_id),

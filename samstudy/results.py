@@ -19,7 +19,7 @@ from samstudy.errors import StudyError
 from samstudy.paths import written_whole
 from samstudy.provenance import provenance, record_output
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 METADATA_KEY = b"samstudy"
 
 _TEXT = (
@@ -31,8 +31,8 @@ _WHOLE = "shots fold prompt_seed n_points n_ref_px n_pred_px height width".split
 COLUMNS: tuple[str, ...] = tuple(
     (
         "dataset modality dataset_options split image_id group_id object_id target model weights_sha tuning shots fold "
-        "prompt prompt_seed n_points box_jitter_px mask_choice dice iou nsd hd95 assd cldice nsd_tolerance "
-        "distance_unit iou_pred n_ref_px n_pred_px status error height width"
+        "prompt prompt_seed n_points box_jitter_px mask_choice dice iou nsd hd95 assd cldice recall_thin recall_medium "
+        "recall_thick nsd_tolerance distance_unit iou_pred n_ref_px n_pred_px status error height width"
     ).split()
 )
 """Columns in order. ``dataset_options`` states what changes the reference or the image (threshold of a soft map, slice
