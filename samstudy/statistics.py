@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wilcoxon
 
-from samstudy.bootstrap import MIN_GROUPS, mean_interval, median_interval, quantile
+from samstudy.bootstrap import mean_interval, median_interval, quantile
 from samstudy.cells import OBJECT, Row, cells, counts, group_codes, left_out, needs, paired, refuse_pooling
 from samstudy.errors import StudyError
 from samstudy.metrics import METRICS
 from samstudy.prompts import headline_choice
+from samstudy.ranks import signed_rank
 from samstudy.seeds import rng_for
 
 BASELINE = "ellipse"
@@ -254,7 +254,7 @@ def paired_gain(
             | {"metric": metric, "unit": _unit(scored, metric)}
             | counts(scored)
             | left_out(cell[~has_score], metric, cell.loc[~has_score, "unpairable"])
-            | {"before": _centre(scored["before"], metric), "after": _centre(scored[metric], metric)}
+            | {"before": centre(scored["before"], metric), "after": centre(scored[metric], metric)}
             | {"gain": found.value, "ci_low": found.low, "ci_high": found.high}
             | {"n_better": int((sign * scored["gain"] > 0).sum())}
             | {"p_wilcoxon": _p_wilcoxon(scored["gain"], codes, metric)}
@@ -271,12 +271,12 @@ def _rng(seed: int) -> np.random.Generator:
 def _estimate(scores: pd.Series, codes: np.ndarray, metric: str, seed: int, n_boot: int) -> Estimate:
     interval: Callable = {"mean": mean_interval, "median": median_interval}[METRICS[metric].statistic]
     low, high, note = interval(scores.to_numpy(np.float64), codes, _rng(seed), n_boot)
-    return Estimate(_centre(scores, metric), low, high, METRICS[metric].statistic, note)
+    return Estimate(centre(scores, metric), low, high, METRICS[metric].statistic, note)
 
 
-def _centre(scores: pd.Series, metric: str) -> float:
+def centre(scores: Sequence[float] | pd.Series | np.ndarray, metric: str) -> float:
     """Mean of fractions, median of distances; NaN of no scores."""
-    values = scores.to_numpy(np.float64)
+    values = np.asarray(scores, np.float64)
     if METRICS[metric].statistic == "median":
         return quantile(values, 0.5)
     return float(values.mean()) if len(values) else np.nan
@@ -308,9 +308,4 @@ def _skill_of(means: np.ndarray) -> np.ndarray:
 
 def _p_wilcoxon(gains: pd.Series, codes: np.ndarray, metric: str) -> float:
     """Signed-rank test over groups, whose objects are alike: one difference per group."""
-    per_group = [_centre(of_group, metric) for _, of_group in gains.groupby(codes)]
-    if len(per_group) < MIN_GROUPS:
-        return np.nan
-    if not np.any(per_group):
-        return 1.0
-    return float(wilcoxon(per_group).pvalue)
+    return signed_rank([centre(of_group, metric) for _, of_group in gains.groupby(codes)]).p
