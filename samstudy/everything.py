@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 VERSION = "everything/v1"
 _OFFICIAL_SIDE = 1024
 _MOST_LOGIT_BYTES = 256 << 20
-_MOST_POINTS_AT_ONCE = 64
+_MOST_POINTS_AT_ONCE = {"cpu": 4}  # few fit a processor's cache; a GPU takes the official 64
+_OFFICIAL_POINTS_AT_ONCE = 64
 
 
 class Thresholds(NamedTuple):
@@ -121,10 +122,11 @@ def _generate(sam: Sam, embedding: Embedding, points_per_side: int) -> Predictio
     wanted = thresholds_of(sam)
     # Each point holds three masks, at the size of the encoder's input and then of the image.
     bytes_per_point = 3 * 4 * max(height * width, sam.image_encoder.img_size**2)
+    at_once = _MOST_POINTS_AT_ONCE.get(sam.device.type, _OFFICIAL_POINTS_AT_ONCE)
     generator = _Generator(
         sam,
         points_per_side=points_per_side,
-        points_per_batch=int(np.clip(_MOST_LOGIT_BYTES // bytes_per_point, 1, _MOST_POINTS_AT_ONCE)),
+        points_per_batch=max(1, min(at_once, _MOST_LOGIT_BYTES // bytes_per_point)),
         pred_iou_thresh=wanted.predicted_iou,
         stability_score_thresh=wanted.stability,
     )

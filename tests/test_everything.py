@@ -119,8 +119,8 @@ def test_choices_among_proposals():
 
 def test_rows_of_everything_mode(tiny_model, loose):
     dataset = DrawnDataset(empty=True)
-    table = evaluate(dataset, [tiny_model, "ellipse"], ["box", "everything_12"], limit=1, progress=False)
-    rows = table[(table["prompt"] == "everything_12") & (table["model"] == "tiny")]
+    table = evaluate(dataset, [tiny_model, "ellipse"], ["box", "everything_8"], limit=1, progress=False)
+    rows = table[(table["prompt"] == "everything_8") & (table["model"] == "tiny")]
     assert set(rows["mask_choice"]) == {"predicted_iou", "oracle"}
     assert (rows["n_points"].dropna() == 0).all()
     scored = rows[rows["status"] != "ref_empty"]
@@ -128,7 +128,7 @@ def test_rows_of_everything_mode(tiny_model, loose):
     assert (dice["oracle"] >= dice["predicted_iou"]).all()
     surest = scored[scored["mask_choice"] == "predicted_iou"]
     assert surest["n_pred_px"].nunique() == surest["iou_pred"].nunique() == 1
-    ellipse = table[(table["prompt"] == "everything_12") & (table["model"] == "ellipse")]
+    ellipse = table[(table["prompt"] == "everything_8") & (table["model"] == "ellipse")]
     assert set(ellipse["mask_choice"]) == {"single"}
     assert len(ellipse) == 3
 
@@ -137,7 +137,7 @@ def test_the_generator_runs_once_for_all_objects_of_an_image(tiny_model, loose, 
     made = []
     generate = everything._generate
     monkeypatch.setattr(everything, "_generate", lambda *given: made.append(1) or generate(*given))
-    evaluate(DrawnDataset(), [tiny_model], ["everything_12", "box"], limit=1, progress=False, cache=False)
+    evaluate(DrawnDataset(), [tiny_model], ["everything_8", "box"], limit=1, progress=False, cache=False)
     assert len(made) == 1
 
 
@@ -171,13 +171,13 @@ def test_recall_counts_objects_that_a_proposal_covers():
 def test_proposals_are_counted_per_image_and_baselines_have_none(tiny_model, loose):
     dataset = DrawnDataset(broken=(1,))
     counted = count_proposals(
-        dataset, [tiny_model, EllipseModel()], ["page0", "page1"], "everything_12", progress=False
+        dataset, [tiny_model, EllipseModel()], ["page0", "page1"], "everything_8", progress=False
     )
     assert counted["image_id"].tolist() == ["page0", "page0"]
     by_model = counted.set_index("model")["n_proposals"]
-    direct = propose(tiny_model.sam, embed(tiny_model, dataset.load("page0").image), 12)
+    direct = propose(tiny_model.sam, embed(tiny_model, dataset.load("page0").image), 8)
     assert by_model.to_dict() == {"tiny": len(direct.masks), "ellipse": 0}
-    with pytest.raises(StudyError, match="'box' is not everything mode: use everything or everything_12"):
+    with pytest.raises(StudyError, match="'box' is not everything mode: use everything or everything_8"):
         count_proposals(dataset, [tiny_model], ["page0"], "box")
 
 

@@ -104,7 +104,7 @@ def test_registered_entry_is_complete(mode):
 
 def test_headline_is_the_authors_choice():
     by_score = {mode for mode in PROMPTS if headline_choice(mode) == "predicted_iou"}
-    assert by_score == {"point_center", "point_largest", "clicks_1", "everything", "everything_12"}
+    assert by_score == {"point_center", "point_largest", "clicks_1", "everything", "everything_8"}
     assert {headline_choice(mode) for mode in PROMPTS if mode not in by_score} == {"single"}
 
 

@@ -14,7 +14,7 @@ from samstudy.prompts.points import grid, part_points, points
 from samstudy.prompts.turns import feed_back, next_click
 
 MOST_CLICKS = 9
-FEWER_POINTS_PER_SIDE = 12
+FEWER_POINTS_PER_SIDE = 8
 
 add_mode(
     "point_center",
