@@ -171,7 +171,7 @@ def _tell_steps(info: DatasetInfo, target: Path, tell: Tell) -> None:
     tell(f"Terms: {info.licence}. Page: {info.url}" if info.url else f"Terms: {info.licence}.")
     landmarks = getattr(DATASETS[info.name], "landmarks", ())
     holds = (
-        f", so that it (or a folder one or two levels below) holds {' or '.join(landmarks)}"
+        f", so that it (or a folder up to three levels below) holds {' or '.join(landmarks)}"
         if landmarks
         else ""
     )

@@ -182,7 +182,7 @@ def test_without_downloads_the_steps_are_numbered(register, capsys):
         "Drawn set has no open download. By hand:\n  1. Register at https://x.org.\n  2. Download set.zip."
         in text
     )
-    assert f"Unpack into {root}, so that it (or a folder one or two levels below) holds set/images." in text
+    assert f"Unpack into {root}, so that it (or a folder up to three levels below) holds set/images." in text
     assert text.endswith("Next: samstudy check drawn")
     assert main(["fetch", "drawn"]) == DONE
     assert "  2. Download set.zip." in capsys.readouterr().out

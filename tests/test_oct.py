@@ -260,9 +260,10 @@ class TestCystoidFluid:
     @pytest.mark.parametrize(
         ("sample", "group"),
         [
-            ("815DME_F", "DME_F_800-819"),
-            ("144DME_as_F", "DME_as_F_140-159"),
+            ("815DME_F", "dme_f_800-819"),
+            ("144DME_as_F", "dme_as_f_140-159"),
             ("dme_a10", "dme_a_0-19"),
+            ("DME_a10", "dme_a_0-19"),
             ("dme", "dme"),
         ],
     )

@@ -152,7 +152,7 @@ class Amos(OfficialDataset):
         for part in _PARTS:
             images, labels = self._volumes(f"images{part}"), self._volumes(f"labels{part}")
             cases += [(case, part, images.get(case), labels.get(case)) for case in sorted({*images, *labels})]
-        unlabelled = tree.files(tree.child(self.root, "imagesTs"), "*.nii.gz", "*.nii")
+        unlabelled = tree.files(tree.seek(self.root, "imagesTs"), "*.nii.gz", "*.nii")
         if unlabelled:
             text = f"holds {len(unlabelled)} volumes whose labels are not public; they are not used."
             self._find(unlabelled[0].parent, text, "note")
@@ -168,8 +168,10 @@ class Amos(OfficialDataset):
         return records
 
     def _strange_folders(self) -> list[Path]:
-        known = {name.casefold() for name in _FOLDERS}
-        return [p for p in tree.visible(self.root) if p.is_dir() and p.name.casefold() not in known]
+        """Folders at the root that are none of the release's, nor above one of them."""
+        read = [path for name in _FOLDERS if (path := tree.seek(self.root, name)) is not None]
+        inside = [path for path in tree.visible(self.root) if path.is_dir()]
+        return [folder for folder in inside if not any(path.is_relative_to(folder) for path in read)]
 
     def _find_strange_folders(self) -> None:
         for folder in self._strange_folders():
@@ -181,7 +183,7 @@ class Amos(OfficialDataset):
     def _volumes(self, folder: str) -> dict[str, Path]:
         """Return the volume of each case of the wanted modality in a folder."""
         found: dict[str, Path] = {}
-        directory = tree.child(self.root, folder)
+        directory = tree.seek(self.root, folder)
         for path in tree.files(directory, "*"):
             name = _NAME.fullmatch(stem_of(path))
             if name is None or not path.name.lower().endswith((".nii.gz", ".nii")):
@@ -216,7 +218,7 @@ class Amos(OfficialDataset):
         ]
 
     def _absent(self, folder: str, name: str) -> str:
-        if tree.child(self.root, folder) is not None:
+        if tree.seek(self.root, folder) is not None:
             return f"{folder}/{name} is not there."
         near = difflib.get_close_matches(folder, [p.name for p in self._strange_folders()], n=1)
         return f"the folder {folder} is not there" + (f"; there is {near[0]!r}." if near else ".")

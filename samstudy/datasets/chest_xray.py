@@ -50,7 +50,7 @@ import numpy as np
 from samstudy.datasets.base import DatasetInfo, Download, Reading, Record, validate
 from samstudy.datasets.binary import read_binary
 from samstudy.datasets.official import OfficialDataset, pair_by_name
-from samstudy.datasets.tree import child, files, locate, nearest, visible
+from samstudy.datasets.tree import child, files, is_named, nearest, seek, visible
 from samstudy.errors import StudyError, unknown_name
 from samstudy.images import FileError, read_image, shown, stem_of
 
@@ -161,8 +161,7 @@ class ChestXray(OfficialDataset):
         return self._paired(folder, folder / "masks", self._masks(self._folder(folder, "masks")))
 
     def _list_shenzhen(self, folder: Path) -> list[Record]:
-        beside = locate(self.root, ("mask", "masks"))
-        place = child(beside, "mask", "masks") if beside else None
+        place = seek(self.root, "mask", "masks")
         if place is None:
             text = (
                 "is left out: NLM publishes no masks for Shenzhen. Put those of the Kaggle data set "
@@ -170,8 +169,8 @@ class ChestXray(OfficialDataset):
             )
             self._find(folder, text, "missing")
             return []
-        place = child(place, place.name) or place
-        masks = {key: path for key, path in self._masks(place).items() if key.upper().startswith("CHNCXR")}
+        place = child(place, "mask", "masks") or place
+        masks = {key: path for key, path in self._masks(place).items() if key.startswith("CHNCXR")}
         return self._paired(folder, place, masks)
 
     def _list_montgomery(self, folder: Path) -> list[Record]:
@@ -225,7 +224,8 @@ class ChestXray(OfficialDataset):
         return found
 
     def _pngs(self, folder: Path | None) -> dict[str, Path]:
-        found = {stem_of(path): path for path in files(folder, "*.png")}
+        # capitals as in the official files, so that those of a copy change no split
+        found = {_official(stem_of(path)): path for path in files(folder, "*.png")}
         known = set(found.values())
         for path in visible(folder) if folder is not None else ():
             if path.is_file() and path not in known:
@@ -275,10 +275,16 @@ class ChestXray(OfficialDataset):
         return found
 
 
+def _official(stem: str) -> str:
+    """Return ``CHNCXR_0001_0_mask`` for such a stem in whatever capitals, and any other stem as it is."""
+    is_known = stem.casefold().startswith(("chncxr_", "mcucxr_"))
+    return stem.upper().replace("_MASK", "_mask") if is_known else stem
+
+
 def _is_unmasked(image_id: str) -> bool:
     name, _, rest = image_id.partition("_")
     number = rest.split("_")[0]
-    return name.upper() == "CHNCXR" and number.isdecimal() and int(number) in UNMASKED
+    return name == "CHNCXR" and number.isdecimal() and int(number) in UNMASKED
 
 
 def _kind_of_set(folder: Path) -> str:
@@ -289,5 +295,5 @@ def _kind_of_set(folder: Path) -> str:
         return "montgomery"
     if has_images and name.startswith(("chinaset", "shenzhen")):
         return "shenzhen"
-    is_bundle = name == "lung segmentation" and child(folder, "masks") is not None
+    is_bundle = is_named(name, "lung segmentation") and child(folder, "masks") is not None
     return "kaggle" if has_images or is_bundle else ""

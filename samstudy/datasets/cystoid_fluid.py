@@ -181,14 +181,14 @@ class CystoidFluid(OfficialDataset):
 
 
 def group_of(sample: str) -> str:
-    """Return the group of a sample by its name: ``815DME_F`` -> ``DME_F_800-819``.
+    """Return the group of a sample by its name: ``815DME_F`` -> ``dme_f_800-819``.
 
-    A name without a number is a group of its own.
+    Capitals do not matter. A name without a number is a group of its own.
     """
     number = _number(sample)
     if number is None:
-        return sample
-    series = re.sub(r"\d+", "", sample, count=1).strip("_- ")
+        return sample.casefold()
+    series = re.sub(r"\d+", "", sample, count=1).strip("_- ").casefold()
     first = number - number % _RUN_OF_NUMBERS
     return f"{series}_{first}-{first + _RUN_OF_NUMBERS - 1}"
 

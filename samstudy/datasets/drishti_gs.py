@@ -49,7 +49,6 @@ from samstudy.datasets.fundus import (
     pair_masks,
     part_folders,
     pictures,
-    root_of_parts,
     unread_folders,
 )
 from samstudy.datasets.official import OfficialDataset
@@ -69,7 +68,7 @@ class DrishtiGS(OfficialDataset):
     Parameters
     ----------
     root : pathlib.Path, optional
-        Folder that holds ``Training`` and ``Test``, or one up to two levels above it.
+        Folder that holds ``Training`` and ``Test``, or one up to three levels above it.
     soft_map : {"majority", "any", "all"}
         How many of the four experts make a pixel disc or cup. Column ``dataset_options``.
 
@@ -115,9 +114,6 @@ class DrishtiGS(OfficialDataset):
         self._least_votes = VOTES[threshold]
         self.options = {"soft_map": threshold}
         super().__init__(root)
-
-    def _locate(self, start: Path) -> Path:
-        return root_of_parts(start, super()._locate(start), self.landmarks)
 
     def _list(self) -> list[Record]:
         folders = part_folders(self.root, tuple(_PARTS), self.landmarks)

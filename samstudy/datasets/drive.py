@@ -44,7 +44,6 @@ from samstudy.datasets.fundus import (
     part_folders,
     pictures,
     refuse_inverted,
-    root_of_parts,
     unread_folders,
 )
 from samstudy.datasets.official import OfficialDataset
@@ -64,7 +63,7 @@ class Drive(OfficialDataset):
     Parameters
     ----------
     root : pathlib.Path, optional
-        Folder that holds ``training`` and ``test``, or one up to two levels above it.
+        Folder that holds ``training`` and ``test``, or one up to three levels above it.
     annotator : {1, 2}
         Whose vessels of the test images are the reference: the first observer's, or the second's. Column
         ``dataset_options``.
@@ -114,9 +113,6 @@ class Drive(OfficialDataset):
         self._annotator = one_of("annotator", annotator, tuple(_MANUAL))
         self.options = {"annotator": self._annotator}
         super().__init__(root)
-
-    def _locate(self, start: Path) -> Path:
-        return root_of_parts(start, super()._locate(start), self.landmarks)
 
     def _list(self) -> list[Record]:
         folders = part_folders(self.root, tuple(_PARTS), self.landmarks)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
 from samstudy.datasets.base import Record
-from samstudy.datasets.tree import child, descend, locate, visible
+from samstudy.datasets.tree import child, descend, is_named, locate, visible
 from samstudy.errors import StudyError
 from samstudy.images import FileError, kind_of, labels_of, read_codes, read_image, shown
 from samstudy.images.masks import distinct
@@ -86,28 +85,13 @@ def keyed(
     return found, findings
 
 
-def root_of_parts(start: Path, found: Path, landmarks: Sequence[str]) -> Path:
-    """Return the folder below which every part of an archive is.
-
-    Parameters
-    ----------
-    start, found : pathlib.Path
-        Where the user pointed, and the folder below it that holds one of the landmarks.
-    landmarks : sequence of str
-        As in ``tree.locate``; those of different parts may lie in different folders, as when each archive was
-        unpacked into a folder of its own.
-    """
-    parents = {locate(start, [landmark]) for landmark in landmarks} - {None}
-    return found if len(parents) < 2 else start
-
-
 def part_folders(root: Path, parts: Sequence[str], landmarks: Sequence[str]) -> dict[str, Path]:
     """Return the folder of each part of an archive that is there.
 
     Parameters
     ----------
     root : pathlib.Path
-        As :func:`root_of_parts` returns it.
+        Folder below which every part is.
     parts : sequence of str
         Names of the folders.
     landmarks : sequence of str
@@ -138,14 +122,12 @@ def looked_in(folder: Path, name: str, official: Sequence[str] = ()) -> str:
     """
     if child(folder, name) is not None:
         return f"in {folder.name}/{name}"
-    names = {entry.name.casefold(): entry.name for entry in visible(folder) if not _is_one(entry, official)}
+    names = {
+        entry.name.casefold(): entry.name for entry in visible(folder) if not is_named(entry.name, *official)
+    }
     close = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.6)
     hint = f"; there is {names[close[0]]!r}" if close else ""
     return f"(the folder {folder.name}/{name} is not there{hint})"
-
-
-def _is_one(entry: Path, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(entry.name.casefold(), pattern.casefold()) for pattern in patterns)
 
 
 def unread_folders(
@@ -171,7 +153,7 @@ def unread_folders(
     findings = []
     for entry in visible(folder):
         name = entry.name.casefold()
-        known = _is_one(entry, official) or any(path.is_relative_to(entry) for path in read)
+        known = is_named(entry.name, *official) or any(path.is_relative_to(entry) for path in read)
         if known or not entry.is_dir() or not pictures(entry, depth=4):
             continue
         close = difflib.get_close_matches(name, absent, n=1, cutoff=0.5)

@@ -46,12 +46,13 @@ from pathlib import Path
 from samstudy.datasets.base import DatasetInfo, Download, Reading, Record
 from samstudy.datasets.binary import read_binary
 from samstudy.datasets.official import OfficialDataset, pair_by_name
-from samstudy.datasets.tree import child, files, locate, nearest, visible
+from samstudy.datasets.tree import child, files, nearest, seek, visible
 from samstudy.errors import StudyError, unknown_name
 from samstudy.images import read_image, stem_of
 
 _BUCKET = "https://isic-archive.s3.amazonaws.com/challenges/2018"
 _SUFFIX = "_segmentation"
+_PICTURES = ("*.jpg", "*.jpeg")
 _ASIDE = ("*_superpixels.png", "*.csv", "*.txt", "*.md", "*.pdf")
 
 
@@ -184,7 +185,7 @@ class ISIC(OfficialDataset):
 
     def _locate(self, start: Path) -> Path:
         """Choose the release, the newest that is there unless one was asked for, and return its folder."""
-        found = {year: locate(start, release.landmarks) for year, release in RELEASES.items()}
+        found = {year: self._home(start, release.landmarks) for year, release in RELEASES.items()}
         there = [year for year, folder in found.items() if folder is not None]
         if self.release is not None and there and self.release not in there:
             raise StudyError(
@@ -211,10 +212,10 @@ class ISIC(OfficialDataset):
         return records
 
     def _list_part(self, part: str, image_name: str, mask_name: str) -> list[Record]:
-        image_folder, mask_folder = (_innermost(child(self.root, name)) for name in (image_name, mask_name))
+        image_folder, mask_folder = (_innermost(self.root, name) for name in (image_name, mask_name))
         if image_folder is None and mask_folder is None:
             return []
-        images = self._by_stem(image_folder, image_name, "*.jpg")
+        images = self._by_stem(image_folder, image_name, *_PICTURES)
         masks = self._by_stem(mask_folder, mask_name, f"*{_SUFFIX}.png")
         masks = {key[: -len(_SUFFIX)]: path for key, path in masks.items()}
         records = pair_by_name(images, masks, part, "lesion mask")
@@ -229,15 +230,15 @@ class ISIC(OfficialDataset):
         problem = f"{what}: the folder {_readable(name)} is missing or empty{hint}."
         return [replace(record, problem=problem) for record in records]
 
-    def _by_stem(self, folder: Path | None, name: str, pattern: str) -> dict[str, Path]:
+    def _by_stem(self, folder: Path | None, name: str, *patterns: str) -> dict[str, Path]:
         if folder is None:
             self._find(self.root / _readable(name), f"is missing{nearest(self.root, name)}.")
             return {}
-        found = {stem_of(path): path for path in files(folder, pattern)}
+        found = {_id_of(path): path for path in files(folder, *patterns)}
         known = {*found.values(), *files(folder, *_ASIDE)}
         for path in visible(folder):
             if path.is_file() and path not in known:
-                self._find(path, f"is not understood, {pattern} is expected here: not read.", "note")
+                self._find(path, f"is not understood, {patterns[0]} is expected here: not read.", "note")
         return found
 
     def _read(self, record: Record) -> Reading:
@@ -248,10 +249,18 @@ class ISIC(OfficialDataset):
         return Reading(picture.rgb, {"lesion": lesion}, sources={"lesion": path}, notes=notes)
 
 
+def _id_of(path: Path) -> str:
+    """Return the stem in the capitals of the official files, so that a copy's capitals change no split."""
+    stem = stem_of(path)
+    prefix, _, rest = stem.partition("_")
+    return f"{prefix.upper()}_{rest.casefold()}" if prefix.casefold() == "isic" else stem
+
+
 def _readable(pattern: str) -> str:
     return pattern.replace("Test*", "Test_v2")
 
 
-def _innermost(folder: Path | None) -> Path | None:
-    """Return the folder of the same name inside a folder, as some unpackers make it, else the folder."""
-    return folder and (child(folder, folder.name) or folder)
+def _innermost(root: Path, name: str) -> Path | None:
+    """Return a folder below the root, or the one of the same name inside it, as some unpackers make it."""
+    folder = seek(root, name)
+    return folder and (child(folder, name) or folder)

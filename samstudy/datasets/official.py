@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from samstudy.datasets.base import Dataset, DatasetInfo, Record
 from samstudy.datasets.splits import apply_rules, read_rules
-from samstudy.datasets.tree import locate, visible
+from samstudy.datasets.tree import enclosing, locate_all, visible
 from samstudy.errors import StudyError
 from samstudy.images import shown
 from samstudy.paths import raw_dir, splits_dir
@@ -28,8 +28,8 @@ class OfficialDataset(Dataset):
     Parameters
     ----------
     root : pathlib.Path, optional
-        Where the archive was unpacked; ``data/raw/<name>`` by default. The folder itself, or one up to two
-        levels below it, holds one of the ``landmarks``.
+        Where the archive was unpacked; ``data/raw/<name>`` by default. The folder itself, or one up to three
+        levels below it, holds the ``landmarks``; a part of it will do too.
 
     Raises
     ------
@@ -40,7 +40,7 @@ class OfficialDataset(Dataset):
 
     info: ClassVar[DatasetInfo]
     landmarks: ClassVar[tuple[str, ...]]
-    """Slash-separated patterns, any of which marks the root (see ``tree.locate``)."""
+    """Slash-separated patterns, any of which marks the root (see ``tree.locate_all``)."""
     expected: ClassVar[Mapping[str, int]] = {}
     """Images in each part of the official release: ``train``, ``val``, ``test``, or ``all`` without parts."""
     counted: ClassVar[str] = "images"
@@ -69,7 +69,7 @@ class OfficialDataset(Dataset):
         return raw_dir(cls.info.name)
 
     def _locate(self, start: Path) -> Path:
-        found = locate(start, self.landmarks)
+        found = self._home(start, self.landmarks)
         if found is not None:
             return found
         wanted = " or ".join(self.landmarks)
@@ -79,9 +79,16 @@ class OfficialDataset(Dataset):
             names = [entry.name for entry in visible(start)]
             state = f"{start} holds {', '.join(names[:8]) + (', ...' if len(names) > 8 else '') or 'nothing'}"
         raise StudyError(
-            f"the files of {self.info.name} are not there: {state}; looked for {wanted} in it and two levels "
+            f"the files of {self.info.name} are not there: {state}; looked for {wanted} in it and three levels "
             f"below. {self._help()}"
         )
+
+    def _home(self, start: Path, landmarks: Sequence[str]) -> Path | None:
+        """Return the folder that holds every part that is there: below ``start``, or around it; None without any."""
+        found = locate_all(start, landmarks)
+        if found is None and start.is_dir() and (found := enclosing(start.absolute(), landmarks)):
+            self._find(start, f"is a part of what is in {found}: all of it is read.", "note")
+        return found
 
     def _help(self) -> str:
         return f"How to get them: {self.info.how_to_get} (`samstudy fetch {self.info.name}`)."

@@ -48,7 +48,7 @@ from samstudy.datasets.fundus import (
     unread_folders,
 )
 from samstudy.datasets.official import OfficialDataset
-from samstudy.datasets.tree import child, locate
+from samstudy.datasets.tree import child, locate, seek
 from samstudy.images import FileError, read_image
 
 CUP_CODE, RIM_CODE, BACKGROUND_CODE = 0, 128, 255
@@ -67,7 +67,7 @@ class Refuge(OfficialDataset):
     Parameters
     ----------
     root : pathlib.Path, optional
-        Folder that holds ``Training400`` and the others, or one up to two levels above it.
+        Folder that holds ``Training400`` and the others, or one up to three levels above it.
 
     Raises
     ------
@@ -103,12 +103,13 @@ class Refuge(OfficialDataset):
     split_table = "refuge"
 
     def _list(self) -> list[Record]:
-        self._findings += unread_folders(self.root, self.landmarks)
+        read = [folder for pair in _PARTS.values() for names in pair if (folder := seek(self.root, *names))]
+        self._findings += unread_folders(self.root, self.landmarks, read)
         return [record for part in _PARTS for record in self._part(part)]
 
     def _part(self, part: str) -> list[Record]:
         image_names, mask_names = _PARTS[part]
-        image_folder, mask_folder = child(self.root, *image_names), child(self.root, *mask_names)
+        image_folder, mask_folder = seek(self.root, *image_names), seek(self.root, *mask_names)
         parent = locate(mask_folder, (_MASKS,)) if mask_folder is not None else None
         masks = self._by_stem(child(parent, _MASKS) if parent is not None else None)
         searched = (self.root, mask_names[0]) if mask_folder is None else (parent or mask_folder, _MASKS)
@@ -125,8 +126,9 @@ class Refuge(OfficialDataset):
 
     @staticmethod
     def _named(record: Record) -> Record:
-        # the id is the file's own name; the key it was paired by has lower case only
-        name = (record.image or record.problem_file).stem
+        # in the official capitals whatever the copy's: g0001, n0001, V0001, T0001
+        name = record.image_id
+        name = name.capitalize() if name.startswith(("v", "t")) else name
         return replace(record, image_id=name, group_id=name)
 
     def _read(self, record: Record) -> Reading:

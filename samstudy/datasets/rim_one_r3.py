@@ -57,7 +57,7 @@ from samstudy.datasets.fundus import (
     unread_folders,
 )
 from samstudy.datasets.official import OfficialDataset
-from samstudy.datasets.tree import child
+from samstudy.datasets.tree import child, seek
 from samstudy.images import FileError, read_image
 
 _CLASSES = ("Healthy", "Glaucoma and suspects")
@@ -73,7 +73,7 @@ class RimOneR3(OfficialDataset):
     Parameters
     ----------
     root : pathlib.Path, optional
-        Folder that holds ``Healthy`` and ``Glaucoma and suspects``, or one up to two levels above it.
+        Folder that holds ``Healthy`` and ``Glaucoma and suspects``, or one up to three levels above it.
     expert : {1, 2, "average"}
         Whose outlines are the reference. Column ``dataset_options``.
 
@@ -118,12 +118,11 @@ class RimOneR3(OfficialDataset):
         super().__init__(root)
 
     def _list(self) -> list[Record]:
-        self._findings += unread_folders(self.root, _CLASSES)
-        return [record for name in _CLASSES for record in self._class(child(self.root, name))]
+        folders = [folder for name in _CLASSES if (folder := seek(self.root, name)) is not None]
+        self._findings += unread_folders(self.root, _CLASSES, folders)
+        return [record for folder in folders for record in self._class(folder)]
 
-    def _class(self, folder: Path | None) -> list[Record]:
-        if folder is None:
-            return []
+    def _class(self, folder: Path) -> list[Record]:
         official = (_IMAGES, *_FOLDERS.values())
         self._findings += unread_folders(folder, official)
         masks = self._masks(child(folder, _FOLDERS[self._expert]))
