@@ -7,7 +7,7 @@ only the first stage is resampled).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +110,7 @@ def median_interval(
 
 def resampled_interval(
     statistic: Callable[[np.ndarray], np.ndarray],
-    n_groups: int,
+    n_groups: int | Sequence[int],
     width: int,
     rng: np.random.Generator,
     n_boot: int = 2000,
@@ -120,9 +120,10 @@ def resampled_interval(
     Parameters
     ----------
     statistic : callable
-        From weights, int b x n_groups, to values, float b; called with a block of resamples at a time.
-    n_groups : int
-        Number of groups.
+        From weights, int b x n_groups (strata side by side), to values, float b; called with a block of
+        resamples at a time.
+    n_groups : int or sequence of int
+        Number of groups; of several strata (benchmarks), each of which is resampled apart, their numbers.
     width : int
         About how many numbers the statistic holds per resample, which sets the block.
     rng, n_boot
@@ -133,22 +134,20 @@ def resampled_interval(
     Interval
         NaN with fewer than :data:`MIN_GROUPS` groups, or where the statistic is NaN on a resample.
     """
-    if n_groups < MIN_GROUPS:
-        return Interval(np.nan, np.nan, f"no interval: {n_groups} group(s), fewer than {MIN_GROUPS}")
-    block = max(1, _MOST_CELLS_AT_ONCE // max(width, n_groups))
-    drawn = np.concatenate([statistic(weights) for weights in _weights(n_groups, rng, n_boot, block)])
+    sizes = np.atleast_1d(n_groups)
+    fewest = int(sizes.min()) if len(sizes) else 0
+    if fewest < MIN_GROUPS:
+        return Interval(np.nan, np.nan, f"no interval: {fewest} group(s), fewer than {MIN_GROUPS}")
+    block = max(1, _MOST_CELLS_AT_ONCE // max(width, int(sizes.sum())))
+    drawn = np.concatenate([statistic(weights) for weights in _weights(sizes, rng, n_boot, block)])
     if np.isnan(drawn).any():
         return Interval(np.nan, np.nan, "no interval: undefined on a resample")
-    note = (
-        f"only {n_groups} groups: the interval is rough and rather too narrow"
-        if n_groups < FEW_GROUPS
-        else ""
-    )
+    note = f"only {fewest} groups: the interval is rough and rather too narrow" if fewest < FEW_GROUPS else ""
     return Interval(quantile(drawn, _LEVELS[0]), quantile(drawn, _LEVELS[1]), note)
 
 
-def _weights(n_groups: int, rng: np.random.Generator, n_boot: int, block: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn: int, up to ``block`` resamples x ``n_groups`` at a time."""
-    shares = np.full(n_groups, 1 / n_groups)
+def _weights(sizes: np.ndarray, rng: np.random.Generator, n_boot: int, block: int) -> Iterator[np.ndarray]:
+    """How often each group is drawn: int, up to ``block`` resamples x all groups at a time."""
     for start in range(0, n_boot, block):
-        yield rng.multinomial(n_groups, shares, size=min(block, n_boot - start))
+        n_drawn = min(block, n_boot - start)
+        yield np.hstack([rng.multinomial(size, np.full(size, 1 / size), size=n_drawn) for size in sizes])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from samstudy.errors import StudyError, unknown_name
@@ -54,6 +55,18 @@ class Section:
         value = self.entries[key]
         if not _is_integer(value, minimum):
             raise self._wrong(key, f"a whole number from {minimum} up", value)
+        return value
+
+    def number(self, key: str) -> float:
+        value = self.entries[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self._wrong(key, "a number", value)
+        return float(value)
+
+    def choice(self, key: str, words: tuple[str, ...]) -> str:
+        value = self.text(key)
+        if value not in words:
+            raise StudyError(f"{self.where}.{key}: {unknown_name('word', value, words)}")
         return value
 
     def cap(self, key: str) -> int | None:

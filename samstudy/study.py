@@ -13,6 +13,7 @@ import yaml
 
 from samstudy.entries import Section
 from samstudy.errors import StudyError, unknown_name
+from samstudy.hypotheses import Hypotheses, read_hypotheses
 from samstudy.paths import project_root
 
 
@@ -102,6 +103,8 @@ class Study:
         Place (``root``) and options of registered data sets, where they are not the defaults.
     own_datasets : dict of str to dict
         Data sets of one's own, as :func:`samstudy.datasets.own.own_dataset` reads them.
+    hypotheses : Hypotheses
+        The claims, as they are to be tested.
     """
 
     path: Path
@@ -110,6 +113,7 @@ class Study:
     profiles: dict[str, Profile]
     datasets: dict[str, dict[str, Any]]
     own_datasets: dict[str, dict[str, Any]]
+    hypotheses: Hypotheses = field(default_factory=Hypotheses)
 
 
 def load_study(path: str | Path | None = None) -> Study:
@@ -142,14 +146,15 @@ def load_study(path: str | Path | None = None) -> Study:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not valid YAML: {error}") from error
     try:
-        top = Section(entries, "", ("seed", "profiles"), ("datasets", "own_datasets"))
+        top = Section(entries, "", ("seed", "profiles"), ("datasets", "own_datasets", "hypotheses"))
         seed = top.integer("seed")
         profiles = Section(top.entries["profiles"], "profiles")
         read = {str(name): _read_profile(profiles, name, seed) for name in profiles.entries}
         settings, own = (_described(top, key) for key in ("datasets", "own_datasets"))
+        hypotheses = read_hypotheses(top)
     except StudyError as error:
         raise StudyError(f"{path.name}: {error}") from error
-    return Study(path, hashlib.sha256(content).hexdigest(), seed, read, settings, own)
+    return Study(path, hashlib.sha256(content).hexdigest(), seed, read, settings, own, hypotheses)
 
 
 def _described(top: Section, key: str) -> dict[str, dict[str, Any]]:
