@@ -26,7 +26,9 @@ from samstudy.types import target_of
 
 _BT601 = np.array([0.299, 0.587, 0.114], np.float32)
 _GRADIENT_SIGMA_PX = 1.0
+_GRADIENT_CONTEXT_PX = 5
 _ROUNDING_VARIANCE = 1 / 12
+_COLUMNS = ["dataset", "image_id", "group_id", "object_id", "target"]
 _EIGHT_CONNECTED = np.ones((3, 3), bool)
 
 
@@ -58,7 +60,7 @@ ATTRIBUTES: Registry[Attribute] = Registry("attribute")
 
 
 class Object:
-    """One non-empty mask in its image, with what several attributes need computed once.
+    """One non-empty mask in its surroundings, with what several attributes need computed once.
 
     Parameters
     ----------
@@ -71,22 +73,27 @@ class Object:
     """
 
     def __init__(self, image: np.ndarray, mask: np.ndarray, valid: np.ndarray | None = None) -> None:
-        self.mask = mask
-        self.grey = image.astype(np.float32) @ _BT601
-        self.background = ~mask if valid is None else valid & ~mask
         self.n_valid = mask.size if valid is None else int(np.count_nonzero(valid))
+        bounds = bounds_of(mask)
+        self._crop = np.pad(mask[bounds], 1)
+        self._reach_px = max(span.stop - span.start for span in bounds)
+        context = self._reach_px + _GRADIENT_CONTEXT_PX
+        window = tuple(slice(max(span.start - context, 0), span.stop + context) for span in bounds)
+        self.mask = mask[window]
+        self.grey = image[window].astype(np.float32) @ _BT601
+        self.background = ~self.mask if valid is None else valid[window] & ~self.mask
         self.size_px = int(np.count_nonzero(mask))
-        self._crop = np.pad(mask[bounds_of(mask)], 1)
 
     @cached_property
     def ring(self) -> np.ndarray:
-        """Background nearest to the object, as many pixels as it has itself (ties included): bool, H x W."""
+        """Background nearest to the object, as many pixels as it has (ties too), no farther than its extent."""
         distances = ndimage.distance_transform_edt(~self.mask)
-        outside = distances[self.background]
-        if not len(outside):
-            return np.zeros_like(self.mask)
+        near = self.background & (distances <= self._reach_px)
+        if not near.any():
+            return near
+        outside = distances[near]
         at = min(self.size_px, len(outside)) - 1
-        return self.background & (distances <= np.partition(outside, at)[at])
+        return near & (distances <= np.partition(outside, at)[at])
 
     @cached_property
     def boundary_px(self) -> float:
@@ -251,5 +258,25 @@ def measure_objects(dataset: Dataset, ids: Sequence[str], progress: bool = True)
             if (mask if sample.valid is None else mask & sample.valid).any():
                 about = {"object_id": label, "target": target_of(label)}
                 rows.append(known | about | measure(sample.image, mask, sample.valid))
-    columns = ["dataset", "image_id", "group_id", "object_id", "target", *ATTRIBUTES]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*_COLUMNS, *ATTRIBUTES])
+
+
+def measure_table(datasets: Sequence[Dataset], table: pd.DataFrame, progress: bool = True) -> pd.DataFrame:
+    """Measure the objects of every image of a score table, as :func:`measure_objects` does.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        Where the images are; one without rows in the table is passed over.
+    table : pandas.DataFrame
+        Score table; ``dataset`` and ``image_id`` are looked at.
+    progress : bool
+        Show progress bars.
+    """
+    seen = {
+        one.info.name: table.loc[table["dataset"] == one.info.name, "image_id"].unique() for one in datasets
+    }
+    parts = [
+        measure_objects(one, seen[one.info.name], progress) for one in datasets if len(seen[one.info.name])
+    ]
+    return pd.concat(parts or [pd.DataFrame(columns=[*_COLUMNS, *ATTRIBUTES])], ignore_index=True)

@@ -30,7 +30,7 @@ from samstudy.inference import Embedding
 from samstudy.models import SamModel
 from samstudy.seeds import rng_for, seed_for
 
-IMAGE = ["dataset", "image_id", "group_id"]
+IMAGE = ["dataset", "image_id", "group_id", "model"]
 _N_COMPONENTS = 30
 _MOST_FOLDS = 5
 _LEAST_IMAGES = 4
@@ -43,7 +43,7 @@ class Pooled:
     Attributes
     ----------
     images : pandas.DataFrame
-        Columns ``dataset image_id group_id``, one row per image.
+        Columns ``dataset image_id group_id model``, one row per image; the model is the one that embedded it.
     features : numpy.ndarray, float32, n x C
         The rows' mean embeddings.
     """
@@ -144,7 +144,7 @@ def pooled_embeddings(
         except DataError:
             continue
         features.append(pool(embed(model, sample.image, cache=cache), model.image_size))
-        rows.append((dataset.info.name, image_id, sample.group_id))
+        rows.append((dataset.info.name, image_id, sample.group_id, model.name))
     if not rows:
         raise StudyError(
             "there is no image to embed: none of the data sets has an image id among those given."

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from drawn import DrawnDataset
 
-from samstudy.attributes import ATTRIBUTES, measure, measure_objects
+from samstudy.attributes import ATTRIBUTES, measure, measure_objects, measure_table
 from samstudy.errors import StudyError
 
 Y, X = np.mgrid[:100, :120]
@@ -108,3 +109,8 @@ def test_every_object_of_a_data_set_has_a_row():
     assert not table.duplicated(["image_id", "object_id"]).any()
     assert (table["size_px"] > 0).all()
     assert measure_objects(dataset, [], progress=False).empty
+    of_scores = pd.DataFrame(
+        {"dataset": ["drawn", "drawn", "other"], "image_id": ["page1", "page1", "page2"]}
+    )
+    assert set(measure_table([dataset], of_scores, progress=False)["image_id"]) == {"page1"}
+    assert list(measure_table([], of_scores, progress=False)) == list(table)

@@ -24,7 +24,7 @@ def drawn(apart=6.0, within=0.0, names=("one", "two", "three")):
         for group in range(N_GROUPS):
             offset = rng.normal(0, within, 12) + apart * (np.arange(12) == i)
             for item in range(N_PER_GROUP):
-                rows.append((name, f"image{group}_{item}", f"group{group}"))
+                rows.append((name, f"image{group}_{item}", f"group{group}", "vit_t"))
                 features.append(offset + rng.normal(size=12))
     return Pooled(pd.DataFrame(rows, columns=IMAGE), np.array(features, np.float32))
 

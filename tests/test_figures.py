@@ -31,6 +31,10 @@ ZERO_SHOT = (("none", 0),)
 TUNED = (("none", 0), ("decoder", 1), ("decoder", 5), ("decoder", 20))
 FEW = ("point_center", "box")
 ABOUT_TUNING = {"before_after", "few_shot"}
+OWN_PROMPTS = {
+    "clicks": tuple(f"clicks_{n}" for n in range(1, 10)),
+    "jitter": ("box", "box_jitter5", "box_jitter10", "box_jitter20", "box_enlarge10", "box_shift20"),
+}
 
 
 def score_table(
@@ -62,6 +66,7 @@ def score_table(
 
 
 def table_for(name, **changes):
+    changes |= {"prompts": OWN_PROMPTS[name]} if name in OWN_PROMPTS else {}
     return score_table(**({"stages": TUNED} if name in ABOUT_TUNING else {}) | changes)
 
 

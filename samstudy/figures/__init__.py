@@ -10,8 +10,15 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
+from samstudy.figures.attempt import save_or_say
+from samstudy.figures.calibration import draw_calibration, shown_prompts
+from samstudy.figures.clicks import draw_clicks
 from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, standard_caption, style
+from samstudy.figures.domain import draw_domain, draw_domain_of
+from samstudy.figures.failures import draw_failures
 from samstudy.figures.image import draw_image
+from samstudy.figures.importance import draw_importance, draw_importance_of
+from samstudy.figures.jitter import draw_jitter
 from samstudy.figures.matrix import draw_matrix
 from samstudy.figures.output import save_figure
 from samstudy.figures.overlays import draw_overlays, pick_objects
@@ -27,7 +34,10 @@ from samstudy.registry import Registry
 FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
 """The figures drawn from a score table alone."""
 
-for _draw in (draw_matrix, draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot):
+for _draw in (
+    draw_matrix, draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot, draw_clicks, draw_jitter,
+    draw_calibration,
+):  # fmt: skip
     FIGURES.register(_draw.__name__.removeprefix("draw_"))(_draw)
 
 __all__ = [
@@ -35,8 +45,16 @@ __all__ = [
     "FIGURES",
     "SINGLE_COLUMN_IN",
     "draw_before_after",
+    "draw_calibration",
+    "draw_clicks",
+    "draw_domain",
+    "draw_domain_of",
+    "draw_failures",
     "draw_few_shot",
     "draw_image",
+    "draw_importance",
+    "draw_importance_of",
+    "draw_jitter",
     "draw_mask_choice",
     "draw_matrix",
     "draw_overlay",
@@ -49,6 +67,8 @@ __all__ = [
     "object_sizes",
     "pick_objects",
     "save_figure",
+    "save_or_say",
+    "shown_prompts",
     "standard_caption",
     "style",
 ]

@@ -1,4 +1,4 @@
-"""One picture of every data set: its median object, as prompted, as labelled, as segmented."""
+"""One picture of every data set: its median object, or another picked by rule, prompted, labelled and segmented."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from samstudy.replay import predict_row
 if TYPE_CHECKING:
     from samstudy.datasets import Dataset
     from samstudy.models import Model
+    from samstudy.types import Prompt
 
 _N_COLUMNS = 5
-_PANEL_IN = 1.3
+_RANKS = {"best": "the best object", "median": "the object of median Dice", "worst": "the worst object"}
 
 
 def draw_overview(
@@ -62,6 +63,26 @@ def draw_overview(
     StudyError
         If no data set has a scored row, or the rows were made with another base seed.
     """
+    return draw_picked(datasets, table, model, prompt, "median", seed, width_in=width_in)
+
+
+def draw_picked(
+    datasets: Sequence[Dataset],
+    table: pd.DataFrame,
+    model: Model,
+    prompt: str,
+    rank: str,
+    seed: int = 0,
+    *,
+    width_in: float = DOUBLE_COLUMN_IN,
+) -> Figure:
+    """Draw of every data set the object of a rank; parameters and errors as :func:`draw_overview`.
+
+    Parameters
+    ----------
+    rank : {"best", "median", "worst"}
+        As :func:`samstudy.figures.pick_objects` has them; a data set of one object shows that.
+    """
     usable(table, ["dataset"], "draw_overview", "dice")
     mine = table[(table["model"] == model.name) & (table["prompt"] == prompt)]
     shown = [one for one in datasets if mine.loc[mine["dataset"] == one.info.name, "dice"].notna().any()]
@@ -75,22 +96,29 @@ def draw_overview(
             layout="compressed",
         )  # fmt: skip
         prompts = [
-            _draw_median(axis, one, table, model, prompt, seed, width_in / n_columns)
+            _draw_one(axis, one, table, model, prompt, rank, seed, width_in / n_columns)
             for axis, one in zip(grid.flat, shown, strict=False)
         ]
         for spare in list(grid.flat)[len(shown) :]:
             spare.set_axis_off()
-        words = f"{series_names(mine).iloc[0]}, {palette.prompt_words(prompt)}: the object of median Dice of each set"
+        words = f"{series_names(mine).iloc[0]}, {palette.prompt_words(prompt)}: {_RANKS[rank]} of each set"
         head(figure, words, overlay_handles(prompts))
         stamp(figure, table)
     return figure
 
 
-def _draw_median(
-    axis: Axes, dataset: Dataset, table: pd.DataFrame, model: Model, prompt: str, seed: int, panel_in: float
-) -> object:
+def _draw_one(
+    axis: Axes,
+    dataset: Dataset,
+    table: pd.DataFrame,
+    model: Model,
+    prompt: str,
+    rank: str,
+    seed: int,
+    panel_in: float,
+) -> Prompt:
     picked = pick_objects(scored_rows(dataset, table, model, prompt, palette.headline(prompt), seed))
-    row = picked.get("median", next(iter(picked.values())))
+    row = picked.get(rank, next(iter(picked.values())))
     sample, made, mask = predict_row(dataset, model, row, seed)
     draw_object(axis, row, sample, made, mask, panel_in)
     name = shorten(shown_name(dataset.info.name), int(panel_in / 0.065))
