@@ -166,3 +166,61 @@ def test_a_folder_that_only_sounds_like_a_part_is_not_climbed_from(tmp_path):
     empty.mkdir(parents=True)
     with pytest.raises(StudyError, match="are not there"):
         load_dataset("drishti_gs", empty)
+
+
+def problem_of(name: str, root: Path, file: str) -> str:
+    findings, _ = check(load_dataset(name, root))
+    errors = findings[findings["level"] == "error"]
+    return " | ".join(errors["problem"][errors["file"].str.endswith(file)])
+
+
+def test_an_inverted_lesion_or_lung_mask_is_refused(tmp_path):
+    isic(tmp_path / "isic")
+    mask = tmp_path / "isic" / "ISIC2018_Task1_Test_GroundTruth" / "ISIC_0040001_segmentation.png"
+    save(mask, grey(~DISC))
+    assert "inverted" in problem_of("isic", tmp_path / "isic", mask.name)
+    chest_xray(tmp_path / "chest")
+    save(tmp_path / "chest" / "mask" / "CHNCXR_0001_0_mask.png", grey(~DISC))
+    assert "inverted" in problem_of("chest_xray", tmp_path / "chest", "CHNCXR_0001_0_mask.png")
+
+
+def test_a_lesion_that_fills_the_frame_is_no_inverted_mask(tmp_path):
+    isic(tmp_path)
+    whole = np.ones_like(DISC)
+    for stem, mask in (("ISIC_0040001", whole), ("ISIC_0040002", np.tril(whole, 30))):
+        save(tmp_path / "ISIC2018_Task1_Test_GroundTruth" / f"{stem}_segmentation.png", grey(mask))
+    assert check(load_dataset("isic", tmp_path))[1]["usable"] == 6
+
+
+def test_a_mask_that_is_not_there_is_named_by_its_folder(tmp_path):
+    isic(tmp_path)
+    (tmp_path / "ISIC2018_Task1_Test_GroundTruth" / "ISIC_0040001_segmentation.png").unlink()
+    sentence = "has no lesion mask in ISIC2018_Task1_Test_GroundTruth."
+    assert problem_of("isic", tmp_path, "ISIC_0040001.jpg") == sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "mask"),
+    [
+        ("drive", "training/images", "21_manual1.gif"),
+        ("drishti_gs", "Training/Images", "drishtiGS_002_ODsegSoftmap.png"),
+        ("rim_one_r3", "Healthy/Stereo Images", "N-10-R-1-Disc-exp1.png"),
+        ("refuge", "Test400", "T0001.bmp"),
+    ],
+)
+def test_a_folder_of_images_that_is_not_there_is_named_at_every_mask(name, folder, mask, tmp_path):
+    DRAW[name](tmp_path)
+    (tmp_path / folder).rename(tmp_path / f"{folder}_old")
+    sentence = problem_of(name, tmp_path, mask)
+    assert f"is a mask without its image (the folder {(tmp_path / folder).parent.name}/" in sentence
+    assert f"{Path(folder).name} is not there" in sentence
+
+
+def test_areas_of_two_values_in_a_fluid_mask_need_a_threshold(tmp_path):
+    mask = grey(DISC)
+    mask[2:12, 2:12] = 77
+    save(tmp_path / "144DME_as_F" / "images" / "144DME_as_F.jpeg", eye())
+    save(tmp_path / "144DME_as_F" / "masks" / "144MASK_DME_as_F.png", np.dstack([mask] * 3))
+    assert "areas of the value 77" in problem_of("cystoid_fluid", tmp_path, "144MASK_DME_as_F.png")
+    dataset = load_dataset("cystoid_fluid", tmp_path, threshold=127)
+    assert np.array_equal(dataset.load("144DME_as_F").labels["cystoid_fluid"], DISC)

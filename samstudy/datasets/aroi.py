@@ -100,7 +100,8 @@ class Aroi(OfficialDataset):
     def _list_patient(self, folder: Path) -> list[Record]:
         patient = _patient_of(folder.name)
         images, masks = self._pngs(folder, _IMAGES), self._pngs(folder, _MASKS)
-        return [_placed(record, folder, patient) for record in pair_by_name(images, masks, "")]
+        records = pair_by_name(images, masks, "", "mask", "/".join(_MASKS))
+        return [_placed(record, folder, patient) for record in records]
 
     def _pngs(self, folder: Path, parts: tuple[str, str]) -> dict[str, Path]:
         """Return a folder's PNG files by lower-case stem; say what else is there, or that it is missing."""

@@ -12,6 +12,7 @@ from samstudy.images.masks import distinct
 
 _SHOWN = 8
 _EDGE_PX = 4
+_INVERTED = 0.99
 
 
 def read_binary(path: Path, name: str) -> tuple[np.ndarray, list[tuple[Path, str]]]:
@@ -35,8 +36,28 @@ def read_binary(path: Path, name: str) -> tuple[np.ndarray, list[tuple[Path, str
     Raises
     ------
     FileError
-        If the file cannot be read, is in colour, or holds other values as areas; the values are named.
+        If the file cannot be read, is in colour, holds other values as areas (the values are named), or is inverted:
+        white all along the border of the picture, and black inside.
     """
+    mask, notes = _read(path, name)
+    if border_share(mask) > _INVERTED and not mask.all():
+        raise FileError(path, f"is white all along its border and black inside: inverted ({name} is white)?")
+    return mask, notes
+
+
+def border_share(mask: np.ndarray) -> float:
+    """Return which part of a mask's outermost pixels is True, 0 to 1; 0 where it has no pixel."""
+    border = np.concatenate([mask[:1].ravel(), mask[-1:].ravel(), mask[:, :1].ravel(), mask[:, -1:].ravel()])
+    return float(border.mean()) if border.size else 0.0
+
+
+def area_codes(codes: np.ndarray, white: int) -> list[int]:
+    """Return the values between black and ``white`` that fill more than an edge, ascending."""
+    square = np.ones((_EDGE_PX + 1, _EDGE_PX + 1), bool)
+    return distinct(np.where(binary_erosion((codes > 0) & (codes < white), square), codes, 0)).tolist()
+
+
+def _read(path: Path, name: str) -> tuple[np.ndarray, list[tuple[Path, str]]]:
     code_map = read_codes(path)
     codes, white = code_map.codes, code_map.full_scale or 1
     notes = [(path, f"{note}.") for note in code_map.notes]
@@ -49,15 +70,9 @@ def read_binary(path: Path, name: str) -> tuple[np.ndarray, list[tuple[Path, str
         return codes == white, notes
     if found == [1]:
         return codes == 1, [*notes, (path, f"holds 0 and 1 instead of 0 and {white}; 1 is read as {name}.")]
-    wrong = found if found[-1] != white else _area_codes(codes, white)
+    wrong = found if found[-1] != white else area_codes(codes, white)
     if wrong:
         values = ", ".join(map(str, wrong[:_SHOWN])) + (", ..." if len(wrong) > _SHOWN else "")
         raise FileError(path, f"holds areas of the value {values}; only 0 and {white} ({name}) are expected.")
     half = white // 2
     return codes > half, [*notes, (path, f"holds greys along its edges (a resized copy); cut above {half}.")]
-
-
-def _area_codes(codes: np.ndarray, white: int) -> list[int]:
-    """Return the values between black and white that fill more than an edge."""
-    square = np.ones((_EDGE_PX + 1, _EDGE_PX + 1), bool)
-    return distinct(np.where(binary_erosion((codes > 0) & (codes < white), square), codes, 0)).tolist()

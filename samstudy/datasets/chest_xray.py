@@ -199,7 +199,7 @@ class ChestXray(OfficialDataset):
             text = f"has no mask of {len(bare)} images: {len(UNMASKED)} have none in any release. Left out."
             self._find(place, text, "note")
             images = {key: path for key, path in images.items() if key not in bare}
-        records = pair_by_name(images, masks, "", "lung mask")
+        records = pair_by_name(images, masks, "", "lung mask", place.name)
         if masks:
             return records
         problem = f"has no lung mask: the folder {place.name} is missing or empty{nearest(place.parent, place.name)}."

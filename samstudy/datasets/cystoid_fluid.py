@@ -16,8 +16,8 @@
 * Paper: Z. Ahmed et al., International Journal of Imaging Systems and Technology (2022), doi
   10.1002/ima.22662; data doi 10.34740/KAGGLE/DS/2277068.
 * Traps handled: the sample ``815DME_F`` holds a second mask, of sample 511 (the one of its own number is
-  read, and it is said); masks with greys between black and white; masks with holes (option ``fill_holes``);
-  inverted masks.
+  read, and it is said); masks with greys between black and white (along edges they are read, and it is said;
+  as areas they are refused); masks with holes (option ``fill_holes``); inverted masks.
 * Split: none is official and nothing tells the patients. Samples whose names differ only in the number, and
   whose numbers fall in the same run of 20, are one group: neighbours may well be scans of one eye. Groups
   are dealt by hash, 60 : 15 : 25. That a patient is on both sides is thereby less likely, not excluded.
@@ -30,18 +30,21 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes
+from scipy.ndimage import binary_fill_holes, maximum_filter, minimum_filter
 
 from samstudy.datasets import tree
 from samstudy.datasets.base import DatasetInfo, Reading, Record
+from samstudy.datasets.binary import border_share
 from samstudy.datasets.official import OfficialDataset
 from samstudy.errors import StudyError
 from samstudy.images import FileError, kind_of, read_codes, read_image
+from samstudy.images.masks import distinct
 
 TARGET = "cystoid_fluid"
 _OUTER = "2021-training-data-ZA"
 _RUN_OF_NUMBERS = 20
 _HALF = 127
+_SOLID_PX = 5
 
 
 class CystoidFluid(OfficialDataset):
@@ -54,7 +57,8 @@ class CystoidFluid(OfficialDataset):
     fill_holes : bool
         Count what a mask encloses as fluid; the masks as they are by default.
     threshold : int
-        A pixel is fluid where its brightest channel is above this; 0 to 254. Where a mask is a JPEG, never
+        A pixel is fluid where its brightest channel is above this; 0 to 254. At 0, a mask with areas of two values
+        is refused. Where a mask is a JPEG, never
         less than 127: its black is not 0.
 
     Raises
@@ -165,12 +169,19 @@ class CystoidFluid(OfficialDataset):
         values = _brightest(code_map.codes) if code_map.colour else code_map.codes
         threshold = max(self.threshold, _HALF) if code_map.lossy else self.threshold
         fluid = values > threshold
-        if _border(fluid).mean() > 0.5:
+        if border_share(fluid) > 0.5:
             raise FileError(
                 path,
                 "covers most of the picture's border: inverted (fluid is white), or not a mask of fluid.",
             )
         notes = [(record.image, note) for note in image.notes] + [(path, note) for note in code_map.notes]
+        solid = _solid_values(values) if not self.threshold and not code_map.lossy else []
+        if solid:
+            raise FileError(
+                path,
+                f"holds areas of the value {', '.join(map(str, solid[:8]))} beside {values.max()}: which of them is "
+                "fluid? Option threshold=<number> says above which.",
+            )
         between = int(((values > 0) & (values < values.max(initial=0))).sum())
         if between:
             text = f"holds {between} pixels between black and white; those above {threshold} are fluid."
@@ -198,9 +209,11 @@ def _number(name: str) -> int | None:
     return int(match[0]) if match else None
 
 
+def _solid_values(values: np.ndarray) -> list[int]:
+    """Return the values between black and the brightest that fill a square of their own: no smoothed edge does."""
+    filled = minimum_filter(values, _SOLID_PX) == maximum_filter(values, _SOLID_PX)
+    return [int(value) for value in distinct(values[filled]) if value < values.max()]
+
+
 def _brightest(colours: np.ndarray) -> np.ndarray:
     return np.maximum(np.maximum(colours >> 16, colours >> 8 & 255), colours & 255)
-
-
-def _border(mask: np.ndarray) -> np.ndarray:
-    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])

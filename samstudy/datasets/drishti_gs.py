@@ -131,7 +131,8 @@ class DrishtiGS(OfficialDataset):
         if truth is not None:
             self._refuse_renamed(truth)
             where += "/<image>/SoftMap"
-        return pair_masks(images, masks, _PARTS[part], dict.fromkeys(masks, where))
+        places = {**dict.fromkeys(masks, where), "image": looked_in(folder, "Images", _GT[part])}
+        return pair_masks(images, masks, _PARTS[part], places)
 
     def _soft_maps(self, truth: Path | None, name: str) -> dict[str, Path]:
         """Return the soft maps of one structure by case; each has to carry the name of its case."""

@@ -140,7 +140,8 @@ class Drive(OfficialDataset):
             return []
         looked = {VESSELS: manual, FIELD: "mask"}
         masks = {target: self._numbered(child(folder, name)) for target, name in looked.items()}
-        where = {target: looked_in(folder, name, _FOLDERS) for target, name in looked.items()}
+        places = {**looked, "image": "images"}
+        where = {what: looked_in(folder, name, _FOLDERS) for what, name in places.items()}
         self._findings += unread_folders(folder, _FOLDERS)
         records = pair_masks(images, masks, _PARTS[part], where)
         return [replace(record, image_id=f"{record.image_id}_{part}") for record in records]

@@ -195,7 +195,7 @@ def pair_masks(
     split : str
         Part that the archive states, or ``""``.
     where : mapping of str to str
-        For each target, where its masks were looked for, see :func:`looked_in`.
+        For each target, and for ``"image"``, where it was looked for, see :func:`looked_in`.
 
     Returns
     -------
@@ -210,10 +210,14 @@ def pair_masks(
         record = Record(key, key, split, image, found)
         lacking = [target for target, files in masks.items() if key not in files]
         if image is None:
-            record = replace(record, problem="is a mask without its image.", problem_file=found[0][1])
+            record = replace(
+                record, problem=f"is a mask without its image {where['image']}.", problem_file=found[0][1]
+            )
         elif lacking:
-            problem = " ".join(f"has no {target} mask {where[target]}." for target in lacking)
-            record = replace(record, problem=problem)
+            places = dict.fromkeys(where[target] for target in lacking)
+            named = {place: " and ".join(t for t in lacking if where[t] == place) for place in places}
+            problem = " and ".join(f"has no {targets} mask {place}" for place, targets in named.items())
+            record = replace(record, problem=f"{problem}.")
         records.append(record)
     return records
 

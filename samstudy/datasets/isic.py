@@ -218,7 +218,7 @@ class ISIC(OfficialDataset):
         images = self._by_stem(image_folder, image_name, *_PICTURES)
         masks = self._by_stem(mask_folder, mask_name, f"*{_SUFFIX}.png")
         masks = {key[: -len(_SUFFIX)]: path for key, path in masks.items()}
-        records = pair_by_name(images, masks, part, "lesion mask")
+        records = pair_by_name(images, masks, part, "lesion mask", _readable(mask_name))
         if images and masks:
             return records
         name, what = (

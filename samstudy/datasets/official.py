@@ -13,7 +13,6 @@ from samstudy.datasets.base import Dataset, DatasetInfo, Record
 from samstudy.datasets.splits import apply_rules, read_rules
 from samstudy.datasets.tree import enclosing, locate_all, visible
 from samstudy.errors import StudyError
-from samstudy.images import shown
 from samstudy.paths import raw_dir, splits_dir
 
 
@@ -113,7 +112,7 @@ class OfficialDataset(Dataset):
 
 
 def pair_by_name(
-    images: Mapping[str, Path], masks: Mapping[str, Path], split: str, mask_words: str = "mask"
+    images: Mapping[str, Path], masks: Mapping[str, Path], split: str, mask_words: str, place: str
 ) -> list[Record]:
     """Pair images and masks by a key, so that neither an image nor a mask is left out silently.
 
@@ -125,6 +124,8 @@ def pair_by_name(
         Part that the archive states, or ``""``.
     mask_words : str
         What the missing file is called, for the sentence.
+    place : str
+        Folder in which the masks are, for the sentence.
 
     Returns
     -------
@@ -139,6 +140,6 @@ def pair_by_name(
         if image is None:
             record = replace(record, problem=f"is a {mask_words} without its image.", problem_file=mask)
         elif mask is None:
-            record = replace(record, problem=f"has no {mask_words} ({shown(image)} stands alone).")
+            record = replace(record, problem=f"has no {mask_words} in {place}.")
         records.append(record)
     return records

@@ -114,9 +114,12 @@ class Refuge(OfficialDataset):
         masks = self._by_stem(child(parent, _MASKS) if parent is not None else None)
         searched = (self.root, mask_names[0]) if mask_folder is None else (parent or mask_folder, _MASKS)
         target = "disc and cup"
-        records = pair_masks(
-            self._by_stem(image_folder), {target: masks}, part, {target: looked_in(*searched, self.landmarks)}
-        )
+        images = image_folder or self.root / image_names[0]
+        where = {
+            target: looked_in(*searched, self.landmarks),
+            "image": looked_in(images.parent, images.name, self.landmarks),
+        }
+        records = pair_masks(self._by_stem(image_folder), {target: masks}, part, where)
         return [self._named(record) for record in records]
 
     def _by_stem(self, folder: Path | None) -> dict[str, Path]:

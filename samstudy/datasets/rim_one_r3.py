@@ -127,6 +127,7 @@ class RimOneR3(OfficialDataset):
         self._findings += unread_folders(folder, official)
         masks = self._masks(child(folder, _FOLDERS[self._expert]))
         where = dict.fromkeys(_TARGETS.values(), looked_in(folder, _FOLDERS[self._expert], official))
+        where["image"] = looked_in(folder, _IMAGES, official)
         records = pair_masks(self._images(child(folder, _IMAGES)), masks, "", where)
         # the split table joins neighbouring numbers; a name it does not list is grouped by its own number
         return [replace(record, group_id=record.image_id.rsplit("-", 1)[0]) for record in records]

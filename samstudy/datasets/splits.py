@@ -59,11 +59,12 @@ def apply_rules(rules: pd.DataFrame, records: Sequence[Record], salt: str) -> li
     StudyError
         If no row fits an image, or a rule asks for the official part of an image that has none.
     """
-    return [_ruled(rules, record, salt) for record in records]
+    rows = list(rules.itertuples())
+    return [_ruled(rows, record, salt) for record in records]
 
 
-def _ruled(rules: pd.DataFrame, record: Record, salt: str) -> Record:
-    row = next((row for row in rules.itertuples() if fnmatchcase(record.image_id, row.Index)), None)
+def _ruled(rows: Sequence[tuple], record: Record, salt: str) -> Record:
+    row = next((row for row in rows if fnmatchcase(record.image_id, row.Index)), None)
     if row is None:
         raise StudyError(f"no row of the split table {salt}.csv fits the image {record.image_id!r}.")
     group = row.group_id or record.group_id
