@@ -13,7 +13,6 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +27,8 @@ from skimage.filters import threshold_otsu
 
 from samstudy import load_model, make_prompt
 from samstudy.baselines import inscribed_ellipse
-from samstudy.prompts import center_xy
+from samstudy.prompts import PROMPTS, Dialogue, converse
 from samstudy.seeds import rng_for
-from samstudy.types import Prompt
 
 Item = tuple[str, np.ndarray, list[np.ndarray]]
 LEAST_PX = 20
@@ -181,21 +179,6 @@ def otsu_in_box(image: np.ndarray, box_xyxy: np.ndarray) -> np.ndarray:
     return mask
 
 
-def clicks(model, embedding, start: Prompt, mask: np.ndarray, reference: np.ndarray, n: int) -> np.ndarray:
-    """Mask after ``n`` more clicks, each at the most interior point of the larger kind of error."""
-    points, labels = start.points_xy, start.point_labels
-    for _ in range(n):
-        missing, surplus = reference & ~mask, mask & ~reference
-        error = missing if missing.sum() >= surplus.sum() else surplus
-        if not error.any():
-            break
-        points = np.concatenate([points, center_xy(error).reshape(1, 2)]).astype(np.float32)
-        labels = np.append(labels, int(error is missing))
-        prompt = replace(start, points_xy=points, point_labels=labels, mode="")
-        mask = model.predict(embedding, [prompt])[0].masks[0]
-    return mask
-
-
 def score_object(model, embedding, image: np.ndarray, reference: np.ndarray, rng) -> dict[str, float]:
     """One row: Dice by prompt and mask choice, baselines, predicted and true IoU, seconds a prompt."""
     box, point = make_prompt("box", reference, rng), make_prompt("point_center", reference, rng)
@@ -212,8 +195,9 @@ def score_object(model, embedding, image: np.ndarray, reference: np.ndarray, rng
             row[f"{name}_{rule}"], true_iou = overlap(prediction.masks[choice], reference)
             if (name, rule) in (("box", "single"), ("point", "predicted_iou")):
                 row[f"{name}_iou"], row[f"{name}_iou_pred"] = true_iou, prediction.iou_pred[choice]
-    first = predictions["point"].masks[predictions["point"].choose("predicted_iou")]
-    row["clicks_4"] = overlap(clicks(model, embedding, point, first, reference, 3), reference)[0]
+    dialogue = Dialogue((PROMPTS["clicks_4"],), point, reference)
+    (turn,) = converse(lambda prompts: model.predict(embedding, prompts), [dialogue])
+    row["clicks_4"] = overlap(turn.prediction.masks[0], reference)[0]
     return row
 
 
