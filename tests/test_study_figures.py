@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -84,8 +86,10 @@ def test_modes_that_are_not_there_are_named(draw, sentence, tmp_path):
 def test_what_can_be_drawn_is_saved_with_its_caption(tmp_path, monkeypatch):
     monkeypatch.setenv("SAMSTUDY_ROOT", str(tmp_path))
     said = figures.save_or_say(figures.draw_clicks, "fig4", table_for("clicks", n_images=2), profile="demo")
-    assert said.startswith("Mean Dice after each simulated click")
-    assert "simulated from the reference" in said
+    assert said == "Mean Dice after each simulated click, at the headline mask choice."
+    caption = json.loads((tmp_path / "figures" / "demo" / "fig4.json").read_text())["caption"]
+    assert caption.startswith(said)
+    assert "simulated from the reference" in caption
     assert (tmp_path / "figures" / "demo" / "fig4.pdf").is_file()
 
 

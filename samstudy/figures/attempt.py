@@ -39,15 +39,16 @@ def save_or_say(
     Returns
     -------
     str
-        The caption, or a sentence that says what is missing.
+        The first sentence of the caption, what is shown; or a sentence that says what is missing.
     """
     try:
         figure = draw(table, *more, dataset=dataset)
     except StudyError as error:
         return f"Not drawn here: {error}"
-    caption = f"{_first_line(draw)} {standard_caption(dataset, table)}"
+    shown = _first_line(draw)
+    caption = f"{shown} {standard_caption(dataset, table)}"
     save_figure(figure, stem, table=table, profile=profile, dataset=dataset, caption=caption)
-    return caption
+    return shown
 
 
 def _first_line(draw: Callable[..., Figure]) -> str:
