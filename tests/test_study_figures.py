@@ -107,7 +107,7 @@ def test_calibration_writes_the_numbers_of_each_prompt():
         figures.draw_calibration(table, ["bx"])
 
 
-@pytest.mark.parametrize("name", ["clicks", "jitter", "calibration"])
+@pytest.mark.parametrize("name", ["clicks", "jitter", "calibration", "mask_choice"])
 def test_many_targets_become_a_panel_per_data_set(name):
     targets = [f"part_{i}" for i in range(MOST_PANELS + 1)]
     figure = figures.FIGURES[name](table_for(name, targets=targets, n_images=2))

@@ -17,13 +17,17 @@ _TITLE_LENGTH = 26
 _LOW_DICE = 0.6
 
 
-def panels_of(rows: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[Facet], bool]:
+def panels_of(
+    rows: pd.DataFrame, more: Sequence[str] = (), most: int = MOST_PANELS
+) -> tuple[list[Facet], bool]:
     """Split rows into a panel per target; where they would not fit a page, into a panel per data set.
 
     Parameters
     ----------
     rows : pandas.DataFrame
         Usable rows.
+    more : sequence of str
+        Columns to split by besides.
     most : int
         Most panels of a target each.
 
@@ -34,7 +38,8 @@ def panels_of(rows: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[Facet],
         Whether each panel is one target's.
     """
     per_target = len(rows.drop_duplicates(["dataset", "target"])) <= most
-    return facets(rows, ("target", "dataset") if per_target else ("dataset",), _TITLE_LENGTH), per_target
+    keys = ("target", "dataset") if per_target else ("dataset",)
+    return facets(rows, (*keys, *more), _TITLE_LENGTH), per_target
 
 
 def draw_curve(axis: Axes, rows: pd.DataFrame, x: str, colour: str, *, linestyle: str = "-") -> pd.Series:

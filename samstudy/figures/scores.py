@@ -29,6 +29,7 @@ from samstudy.figures.common import (
     title_of,
     usable,
 )
+from samstudy.figures.curves import panels_of
 from samstudy.figures.marks import (
     draw_distribution,
     draw_interval,
@@ -134,7 +135,8 @@ def draw_mask_choice(
     Returns
     -------
     matplotlib.figure.Figure
-        A panel per target; 95 % bootstrap intervals over groups; at the right, oracle minus headline.
+        A panel per target, or per data set where there are more than 18 targets; 95 % bootstrap intervals over groups;
+        at the right, oracle minus headline.
 
     Raises
     ------
@@ -143,7 +145,8 @@ def draw_mask_choice(
     """
     words = f"{METRICS[metric].statistic} {palette.metric_words(metric, table)}"
     scored = prompted(usable(table, _COLUMNS, "draw_mask_choice", metric), "draw_mask_choice")
-    prompts, choices, panels = palette.prompt_order(scored["prompt"]), _choices(scored), facets(scored)
+    prompts, choices = palette.prompt_order(scored["prompt"]), _choices(scored)
+    panels, _ = panels_of(scored, ("series",))
     with style():
         figure, axes = facet_axes(
             len(panels), width_in=width_in, panel_height_in=0.5 + 0.3 * len(prompts), sharey=True
