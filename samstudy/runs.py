@@ -77,7 +77,7 @@ def run_evaluation(
     _check_writable(output)
     table = evaluate(source, loaded, prompts, split=split, limit=limit, seed=seed)
     _write_scores(table, output, source, seed)
-    problems = _problems(table)
+    problems = _problems(table) + source.listing_errors()
     n_drawn = _draw(source, table, loaded, output / "overlays", n_overlays, seed)
     files = f"{output}: scores.parquet, scores.csv, overlays of {n_drawn} images"
     return RunReport(table, f"{_summary(table)}\n{files}", problems)

@@ -173,7 +173,9 @@ def test_renamed_folders_are_named_with_what_is_there(tmp_path):
     assert there in found["ISIC-2017_Test_v2_Part1_GroundTruth"]
     assert there in found["ISIC-2017_Test_v2_Data/ISIC_0000800.jpg"]
     assert "there is 'ISIC-2017_Validation_Dat'" in found["ISIC-2017_Validation_Data"]
-    assert len(found) == 6
+    for name in ("ISIC-2017_Test_v2_Part1_GroundTruths", "ISIC-2017_Validation_Dat"):
+        assert "is it the folder" in found[name]
+    assert len(found) == 8
 
 
 def test_missing_files_say_what_was_expected(tmp_path):

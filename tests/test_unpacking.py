@@ -224,3 +224,25 @@ def test_areas_of_two_values_in_a_fluid_mask_need_a_threshold(tmp_path):
     assert "areas of the value 77" in problem_of("cystoid_fluid", tmp_path, "144MASK_DME_as_F.png")
     dataset = load_dataset("cystoid_fluid", tmp_path, threshold=127)
     assert np.array_equal(dataset.load("144DME_as_F").labels["cystoid_fluid"], DISC)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("isic", ("ISIC2018_Task1-2_Test_Input", "ISIC2018_Task1_Test_GroundTruth")),
+        ("drive", ("test",)),
+        ("drishti_gs", ("Training",)),
+        ("rim_one_r3", ("Healthy",)),
+        ("amos", ("imagesTr", "labelsTr")),
+    ],
+)
+def test_a_part_renamed_as_a_whole_is_an_error_of_check_and_of_a_run(name, parts, tmp_path):
+    SETS[name](tmp_path)
+    for part in parts:
+        (tmp_path / part).rename(tmp_path / f"{part}_old")
+    dataset = load_dataset(name, tmp_path)
+    assert len(dataset) > 0
+    for part in parts:
+        assert any(sentence.startswith(f"{part}_old is ") for sentence in dataset.listing_errors())
+    findings, _ = check(dataset)
+    assert (findings["level"] == "error").any()

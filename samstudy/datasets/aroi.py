@@ -94,7 +94,8 @@ class Aroi(OfficialDataset):
             if _PATIENT.fullmatch(folder.name) and folder.is_dir():
                 records += self._list_patient(folder)
             elif folder.name.casefold() != "inter_intra":
-                self._find(folder, "is not a folder of a patient ('patient1', ...); not read.", "note")
+                level = "error" if folder.name.casefold().startswith("patient") else "note"
+                self._find(folder, "is not a folder of a patient ('patient1', ...); not read.", level)
         return records
 
     def _list_patient(self, folder: Path) -> list[Record]:

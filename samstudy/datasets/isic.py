@@ -45,6 +45,7 @@ from pathlib import Path
 
 from samstudy.datasets.base import DatasetInfo, Download, Reading, Record
 from samstudy.datasets.binary import read_binary
+from samstudy.datasets.fundus import unread_folders
 from samstudy.datasets.official import OfficialDataset, pair_by_name
 from samstudy.datasets.tree import child, files, nearest, seek, visible
 from samstudy.errors import StudyError, unknown_name
@@ -54,6 +55,7 @@ _BUCKET = "https://isic-archive.s3.amazonaws.com/challenges/2018"
 _SUFFIX = "_segmentation"
 _PICTURES = ("*.jpg", "*.jpeg")
 _ASIDE = ("*_superpixels.png", "*.csv", "*.txt", "*.md", "*.pdf")
+_OTHER_TASKS = ("*_Task2_*", "*_Task3_*", "*_Part2_*", "*_Part3_*", "*_Part1B_*", "*_Part2B_*", "*_Part3B_*")
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,8 @@ class ISIC(OfficialDataset):
         return found[self.release]
 
     def _list(self) -> list[Record]:
+        read = [folder for name in self.landmarks if (folder := seek(self.root, name)) is not None]
+        self._findings += unread_folders(self.root, (*RELEASES[self.release].landmarks, *_OTHER_TASKS), read)
         records = []
         for part, (image_name, mask_name) in RELEASES[self.release].folders.items():
             records += self._list_part(part, image_name, mask_name)
