@@ -53,7 +53,10 @@ _HOME = {
     "score": "metrics",
     "write_table": "results",
 }
-_MODULES = ("figures", "paths", "phantoms", "present", "results", "stages", "statistics", "study", "tables")
+_MODULES = (
+    "ceiling", "comparisons", "figures", "paths", "phantoms", "present", "results", "stages", "statistics", "study",
+    "tables", "verdicts", "vessels",
+)  # fmt: skip
 
 __all__ = [
     "DataError",

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from samstudy.bootstrap import MIN_GROUPS, resampled_interval
-from samstudy.cells import counts, left_out
+from samstudy.cells import Row, counts, left_out
 from samstudy.comparisons import group_values
 from samstudy.phantoms import shown_name
 from samstudy.seeds import rng_for
@@ -30,13 +30,14 @@ class Finding(NamedTuple):
     n_groups: int
     n_objects: int
     datasets: str
+    n_left_out: int
     left_out: str
     note: str
 
 
-def nothing(note: str) -> Finding:
-    """Return a finding of no rows, for a reason."""
-    return Finding(np.nan, np.nan, np.nan, 0, 0, "", "", note)
+def nothing(note: str, n_left_out: int = 0, left_out: str = "") -> Finding:
+    """Return a finding without a number, for a reason."""
+    return Finding(np.nan, np.nan, np.nan, 0, 0, "", n_left_out, left_out, note)
 
 
 def balanced_mean(
@@ -69,7 +70,7 @@ def balanced_mean(
         of_control = np.isin(names, control["dataset"].unique())
         if of_control.all() or not of_control.any():
             which = "medical" if of_control.any() else "general-domain"
-            return nothing(f"no {which} data set has {MIN_GROUPS} groups with a score")
+            return nothing(f"no {which} data set has {MIN_GROUPS} groups with a score", **without)
         signs = np.where(of_control, 1 / of_control.sum(), -1 / (~of_control).sum())
     elif names:
         signs = signs / len(names)
@@ -88,28 +89,31 @@ def rank_spread(rows: pd.DataFrame, measure: str, seed: int = 0, n_boot: int = 2
     scored, without = _usable(rows, measure)
     names = list(dict.fromkeys(scored["dataset"]))
     if len(names) < 2:
-        return nothing(f"{len(names)} data set(s) of at least {MIN_GROUPS} groups: two are needed to compare")
+        return nothing(
+            f"{len(names)} data set(s) of at least {MIN_GROUPS} groups: two are needed to compare", **without
+        )
     return _finding(scored, without, _epsilon_squared(scored, names, measure), seed, n_boot)
 
 
-def _usable(rows: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, str]:
-    """Rows that count, and in words those that do not."""
+def _usable(rows: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, Row]:
+    """Rows that count, and how many do not and why."""
     has_score = rows[measure].notna()
     n_groups = rows[has_score].groupby("dataset")["group_id"].nunique()
     enough = rows["dataset"].map(n_groups).fillna(0) >= MIN_GROUPS
     dropped = rows[~(has_score & enough)]
-    return rows[has_score & enough], left_out(dropped, measure, "few_groups")["left_out"]
+    return rows[has_score & enough], left_out(dropped, measure, "few_groups")
 
 
-def _finding(scored: pd.DataFrame, without: str, statistic: Statistic, seed: int, n_boot: int) -> Finding:
+def _finding(scored: pd.DataFrame, without: Row, statistic: Statistic, seed: int, n_boot: int) -> Finding:
     if scored.empty:
-        return nothing(f"no data set has {MIN_GROUPS} groups with a score ({without or 'no rows'})")
+        return nothing(f"no data set has {MIN_GROUPS} groups with a score ({without['left_out']})", **without)
     sizes = [len(groups) for groups in _groups(scored).values()]
     value = float(statistic(np.ones((1, sum(sizes))))[0])
     interval = resampled_interval(statistic, sizes, len(scored), rng_for(seed, "bootstrap"), n_boot)
     n = counts(scored)
     shown = ", ".join(map(shown_name, dict.fromkeys(scored["dataset"])))
-    return Finding(value, *interval[:2], n["n_groups"], n["n_objects"], shown, without, interval.note)
+    stands_on = n["n_groups"], n["n_objects"], shown
+    return Finding(value, *interval[:2], *stands_on, **without, note=interval.note)
 
 
 def _groups(scored: pd.DataFrame) -> dict[str, list[str]]:

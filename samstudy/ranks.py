@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import friedmanchisquare, kruskal, rankdata, wilcoxon
-from statsmodels.stats.multitest import multipletests
 
 from samstudy.bootstrap import MIN_GROUPS
 
@@ -119,6 +118,9 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     numpy.ndarray, float
         In the given order, at most 1; empty for none.
     """
+    # Takes a second to import, and everything that summarises a table imports this module.
+    from statsmodels.stats.multitest import multipletests
+
     adjusted = np.asarray(p, np.float64).copy()
     tested = ~np.isnan(adjusted)
     if tested.any():

@@ -134,6 +134,18 @@ def summarise(
     return pd.DataFrame(rows)
 
 
+def summarise_metrics(
+    table: pd.DataFrame,
+    metrics: Sequence[str],
+    by: Sequence[str] = (*GRID, "mask_choice"),
+    seed: int = 0,
+    n_boot: int = 2000,
+) -> pd.DataFrame:
+    """Put the summaries of several metrics below each other; parameters and errors are those of :func:`summarise`."""
+    summaries = [summarise(table, by, metric, seed, n_boot) for metric in metrics]
+    return pd.concat(summaries, ignore_index=True) if summaries else pd.DataFrame(columns=[*by, "metric"])
+
+
 def skill(
     table: pd.DataFrame,
     by: Sequence[str] = GRID,

@@ -23,9 +23,10 @@ from samstudy.tables import format_cell
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable here"
 COLUMNS = (
-    "claim hypothesis says model prompt images verdict compare measure value ci_low ci_high side threshold n_groups "
-    "n_objects datasets left_out figure note"
+    "claim hypothesis says model prompt images verdict compare metric value ci_low ci_high side threshold n_groups "
+    "n_objects datasets n_left_out left_out figure note"
 ).split()
+"""Columns of the verdicts; ``side`` is the side of the ``threshold`` that the hypothesis claims."""
 
 _WORDS = {
     "level": "mean {}",
@@ -117,7 +118,7 @@ def _sentence(row: tuple) -> str:
     about = f"**{row.verdict}**: {row.model}, `{row.prompt}`"
     if np.isnan(row.value):
         return f"{about}: {row.note}."
-    words = _WORDS[row.compare].format(METRICS[row.measure].title)
+    words = _WORDS[row.compare].format(METRICS[row.metric].title)
     without = f"; left out: {row.left_out}" if row.left_out else ""
     note = f" ({row.note})" if row.note else ""
     return (
@@ -129,12 +130,17 @@ def _sentence(row: tuple) -> str:
 def _row(test: Hypothesis, model: str, prompt: str, images: str, found: Finding) -> Row:
     verdict, undecided = _judge(test, found)
     numbers = found._asdict()
-    known = {
-        name: getattr(test, name) for name in ("claim", "says", "compare", "measure", "side", "threshold")
-    }
+    known = {name: getattr(test, name) for name in ("claim", "says", "compare", "side", "threshold")}
     return (
         known
-        | {"hypothesis": test.name, "model": model, "prompt": prompt, "images": images, "verdict": verdict}
+        | {
+            "hypothesis": test.name,
+            "metric": test.measure,
+            "model": model,
+            "prompt": prompt,
+            "images": images,
+            "verdict": verdict,
+        }
         | {"value": numbers.pop("value"), "ci_low": numbers.pop("low"), "ci_high": numbers.pop("high")}
         | numbers
         | {"figure": test.figure.replace("{model}", model)}

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import friedmanchisquare, kruskal, wilcoxon
 from score_tables import N_GROUPS, drawn, row
 
-from samstudy.comparisons import compare_benchmarks, compare_modes, friedman_modes, group_values
+from samstudy.comparisons import compare_benchmarks, compare_modes, friedman_modes, group_values, tally
 from samstudy.errors import StudyError
 from samstudy.ranks import holm
 from samstudy.results import make_table
@@ -94,6 +94,12 @@ def test_the_headline_choice_is_compared_and_a_choice_can_be_a_cell():
         compare_modes(pd.concat([modes(fold=0), modes(fold=1)]))
 
 
+def test_modes_of_different_headline_choices_are_compared():
+    points = drawn(3, prompt="point_center", choice="predicted_iou")
+    found = compare_modes(pd.concat([drawn(), points], ignore_index=True))
+    assert (found["n_objects"].item(), found["n_left_out"].item()) == (36, 0)
+
+
 def test_distances_are_compared_by_medians_and_nsd_states_its_tolerance():
     table = modes(nsd=0.5)
     table.loc[(table["prompt"] == "box") & (table["image_id"] == "image_0"), "hd95"] = np.inf
@@ -117,6 +123,23 @@ def test_one_mode_has_nothing_to_compare_with():
     assert found.empty
     assert "p_holm" in found
     assert friedman_modes(drawn())["note"].item() == "no test: fewer than 3 prompt modes"
+
+
+def test_tally_counts_what_is_clear_after_correction():
+    lower = drawn(0, prompt="box_point").assign(dice=lambda t: t["dice"] - 0.1)
+    table = pd.concat([drawn(0), lower, drawn(0, prompt="points_p5")], ignore_index=True)
+    few = table.query("group_id == 'group_0'").assign(target="rare")
+    found = tally(compare_modes(pd.concat([table, few]), against="box")).set_index("prompt_a")
+    assert found.loc["box_point", ["n_tested", "n_untested", "higher", "lower", "undecided"]].tolist() == [
+        1,
+        1,
+        0,
+        1,
+        0,
+    ]
+    assert found.loc["points_p5", ["higher", "lower", "undecided"]].tolist() == [0, 0, 1]
+    assert found.loc["box_point", "difference"] == pytest.approx(-0.1)
+    assert tally(compare_modes(table, against="box"), level=0)["undecided"].tolist() == [1, 1]
 
 
 def test_friedman_equals_scipy():

@@ -252,7 +252,9 @@ def small_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             "steps": 5,
         },
     }
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"seed": 0, "profiles": {"demo": profile}}))
+    claims = yaml.safe_load((ROOT / "study.yaml").read_text())["hypotheses"]
+    study = {"seed": 0, "profiles": {"demo": profile}, "hypotheses": claims}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
     monkeypatch.setenv("SAMSTUDY_ROOT", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     # Tiny models run slower on several threads than on one.

@@ -11,7 +11,7 @@ from score_tables import both, drawn, row
 from samstudy.errors import StudyError
 from samstudy.prompts import PROMPTS, headline_choice
 from samstudy.results import make_table
-from samstudy.statistics import GRID, estimate, headline, paired_gain, skill, summarise
+from samstudy.statistics import GRID, estimate, headline, paired_gain, skill, summarise, summarise_metrics
 from samstudy.types import MASK_CHOICES
 
 
@@ -58,6 +58,14 @@ def test_a_cell_without_any_score_is_a_row():
     assert found["n_objects"] == 0
     assert math.isnan(found["mean"])
     assert math.isnan(found["ci_low"])
+
+
+def test_several_metrics_are_their_summaries_in_order():
+    table = drawn()
+    found = summarise_metrics(table, ["hd95", "dice"])
+    assert found["metric"].tolist() == ["hd95", "dice"]
+    assert found["ci_low"].tolist() == [summarise(table, metric=m)["ci_low"].item() for m in ("hd95", "dice")]
+    assert summarise_metrics(table, []).empty
 
 
 def test_infinite_distances_stay():

@@ -86,7 +86,7 @@ def answered(name: str, tuning: str = "none", **more: object) -> pd.DataFrame:
 
 
 def judged(zero: pd.DataFrame, tuned: pd.DataFrame | None = None, prompt: str = "box") -> dict[str, str]:
-    found = verdicts(COMMITTED, zero, tuned, n_boot=300)
+    found = verdicts(COMMITTED, zero, tuned, n_boot=100)
     of_prompt = found[found["prompt"] == prompt]
     return dict(zip(of_prompt["hypothesis"], of_prompt["verdict"], strict=True))
 
@@ -95,7 +95,7 @@ def test_the_ellipse_fails_on_vessels_by_the_number_that_its_masks_give() -> Non
     vessels = [references(patient)["phantom_drive", "vessels"] for patient in range(N_PATIENTS)]
     overlaps = [(ellipse_in(mask) & mask).sum() for mask in vessels]
     dice = [2 * n / (ellipse_in(mask).sum() + mask.sum()) for n, mask in zip(overlaps, vessels, strict=True)]
-    found = verdicts(COMMITTED, answered("inscribed"), n_boot=300).set_index(["hypothesis", "prompt"])
+    found = verdicts(COMMITTED, answered("inscribed"), n_boot=100).set_index(["hypothesis", "prompt"])
     assert found.loc[("C3_vessels", "box"), "value"] == pytest.approx(np.mean(dice))
 
 
@@ -135,7 +135,7 @@ def test_known_answers_get_the_verdicts_they_must(model: str, expected: dict[str
 )
 def test_gains_of_known_answers(before: str, after: str, value: float, verdict: str) -> None:
     tuned = pd.concat([answered(before), answered(after, "decoder")], ignore_index=True)
-    found = verdicts(COMMITTED, answered(before), tuned, n_boot=300)
+    found = verdicts(COMMITTED, answered(before), tuned, n_boot=100)
     row = found[(found["hypothesis"] == "C4_gain") & (found["prompt"] == "box")].iloc[0]
     assert (row["value"], row["ci_low"], row["ci_high"], row["verdict"]) == (value, value, value, verdict)
     assert row["figure"] == "fig3_few_shot"
@@ -154,7 +154,7 @@ def test_only_a_small_amount_of_data_counts_and_the_most_of_it() -> None:
 
 def test_without_a_control_the_first_claim_is_not_testable() -> None:
     medical = answered("reference").query("dataset != 'photographs'")
-    found = verdicts(COMMITTED, medical, n_boot=300)
+    found = verdicts(COMMITTED, medical, n_boot=100)
     of_claim = found[(found["claim"] == "C1") & (found["prompt"] == "box")]
     assert set(of_claim["verdict"]) == {UNKNOWN}
     notes = dict(zip(of_claim["hypothesis"], of_claim["note"], strict=True))
@@ -164,7 +164,7 @@ def test_without_a_control_the_first_claim_is_not_testable() -> None:
 
 def test_few_patients_are_not_testable_and_said() -> None:
     few = answered("empty").query("group_id in ['patient_0', 'patient_1']")
-    found = verdicts(COMMITTED, few, n_boot=300).set_index(["hypothesis", "prompt"])
+    found = verdicts(COMMITTED, few, n_boot=100).set_index(["hypothesis", "prompt"])
     row = found.loc[("C3_vessels", "box")]
     assert row["verdict"] == UNKNOWN
     assert row["note"] == "no data set has 5 groups with a score (2 few_groups)"
@@ -177,7 +177,7 @@ def test_real_images_and_phantoms_are_judged_apart() -> None:
         pd.concat([real, answered("empty")], ignore_index=True).drop_duplicates(
             ["dataset", "image_id", "object_id"]
         ),
-        n_boot=300,
+        n_boot=100,
     )
     row = found[(found["hypothesis"] == "C3_vessels") & (found["prompt"] == "box")].set_index("images")
     assert row["verdict"].to_dict() == {"real": NO, "phantom": YES}
@@ -186,7 +186,7 @@ def test_real_images_and_phantoms_are_judged_apart() -> None:
 
 def test_an_interval_that_holds_the_threshold_cannot_tell() -> None:
     table = drawn(0, 0.1, 0.5, target="vessels")
-    found = verdicts(COMMITTED, table, n_boot=300)
+    found = verdicts(COMMITTED, table, n_boot=100)
     row = found[(found["hypothesis"] == "C3_vessels") & (found["prompt"] == "box")].iloc[0]
     assert row["ci_low"] < 0.3 < row["ci_high"]
     assert row["verdict"] == NO
@@ -194,14 +194,14 @@ def test_an_interval_that_holds_the_threshold_cannot_tell() -> None:
 
 
 def test_the_baseline_gets_no_verdict_and_no_hypotheses_no_rows() -> None:
-    assert verdicts(COMMITTED, answered("empty").assign(model="ellipse"), n_boot=300).empty
+    assert verdicts(COMMITTED, answered("empty").assign(model="ellipse"), n_boot=100).empty
     nothing = verdicts(Hypotheses(), answered("empty"))
     assert list(nothing.columns) == COLUMNS
     assert say(nothing, "C1") == "study.yaml states no hypothesis about C1."
 
 
 def test_a_verdict_is_a_sentence_with_its_number_n_and_figure() -> None:
-    found = verdicts(COMMITTED, answered("empty"), n_boot=300)
+    found = verdicts(COMMITTED, answered("empty"), n_boot=100)
     text = say(found, "C3")
     assert text.startswith("*Zero-shot segmentation of vessels fails.*")
     assert (
@@ -244,9 +244,9 @@ def test_benchmarks_and_targets_weigh_alike() -> None:
 
 def test_spread_is_the_epsilon_squared_of_kruskal_and_wallis() -> None:
     table = pd.concat([drawn(i, 0.3 + i / 10, 0.6 + i / 10, dataset=f"set{i}") for i in range(3)])
-    found = rank_spread(table, "dice", n_boot=300)
+    found = rank_spread(table, "dice", n_boot=100)
     assert found.value == pytest.approx(compare_benchmarks(table)["epsilon_squared"].item())
     assert found.low < found.value < found.high
     tied = table.assign(dice=table["dice"].round(1))
     expected = compare_benchmarks(tied)["epsilon_squared"].item()
-    assert rank_spread(tied, "dice", n_boot=300).value == pytest.approx(expected)
+    assert rank_spread(tied, "dice", n_boot=100).value == pytest.approx(expected)
