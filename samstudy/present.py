@@ -11,7 +11,7 @@ from samstudy.paths import project_root, raw_dir
 from samstudy.phantoms import PREFIX
 from samstudy.study import Profile, Study, check_names, choose, load_study
 
-_PACKAGED = "mni152"
+_PACKAGED, _FOLDER = "mni152", "folder:"
 
 
 def data_root(study: Study, name: str) -> Path | None:
@@ -26,6 +26,8 @@ def data_root(study: Study, name: str) -> Path | None:
     """
     if name == _PACKAGED or name.startswith(PREFIX):
         return None
+    if name.startswith(_FOLDER):
+        return Path(name.removeprefix(_FOLDER)).expanduser()
     stated = {**study.datasets.get(name, {}), **study.own_datasets.get(name, {})}.get("root")
     return project_root() / Path(str(stated)).expanduser() if stated else raw_dir(name)
 
@@ -36,20 +38,16 @@ def missing_data(study: Study, chosen: Profile) -> dict[str, str]:
     Raises
     ------
     StudyError
-        If an absent data set is no known one, or is a folder, for which make has no rule.
+        If an absent data set is no known one.
     """
     reasons = {}
     for name in chosen.datasets:
-        if name.startswith("folder:"):
-            raise StudyError(
-                f"make has no rule for a folder of one's own: describe it under own_datasets in study.yaml, use "
-                f"samstudy run --dataset {name}, or run the notebooks with it."
-            )
         root = data_root(study, name)
         if root is None or (root.is_dir() and any(p for p in root.iterdir() if not p.name.startswith("."))):
             continue
         state = "is empty" if root.is_dir() else "does not exist"
-        hint = "" if name in study.own_datasets else f"; `samstudy fetch {name}` gets it or says how"
+        is_own = name in study.own_datasets or name.startswith(_FOLDER)
+        hint = "" if is_own else f"; `samstudy fetch {name}` gets it or says how"
         reasons[name] = f"{root} {state}{hint}"
     if reasons:
         check_names(study, chosen, kinds=("dataset",))
@@ -114,13 +112,24 @@ def main(arguments: list[str] | None = None) -> int:
         if len(arguments) != 2 or arguments[0] not in ("found", "left-out"):
             raise StudyError("expected the words: found PROFILE, or: left-out PROFILE.")
         if arguments[0] == "found":
-            sys.stdout.write(" ".join(present_datasets(arguments[1])) + "\n")
+            found = present_datasets(arguments[1])
+            _refuse_folders(found)
+            sys.stdout.write(" ".join(found) + "\n")
         else:
             sys.stdout.writelines(f"{line}\n" for line in left_out(arguments[1]))
     except StudyError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _refuse_folders(names: tuple[str, ...]) -> None:
+    for name in names:
+        if name.startswith(_FOLDER):
+            raise StudyError(
+                f"make has no rule for a folder of one's own: describe it under own_datasets in study.yaml, use "
+                f"samstudy run --dataset {name}, or run the notebooks with it."
+            )
 
 
 if __name__ == "__main__":

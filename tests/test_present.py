@@ -78,12 +78,23 @@ def test_make_gets_one_line_or_a_reason(project: Path, capsys: pytest.CaptureFix
         assert sentence in capsys.readouterr().err
 
 
+def test_notebooks_may_use_a_folder_but_make_has_no_rule_for_it(
+    project: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (project / "images").mkdir()
+    (project / "images" / "a.png").touch()
+    write(project, datasets=[f"folder:{project}"])
+    assert present_datasets("small") == (f"folder:{project}",)
+    assert main(["found", "small"]) == 1
+    assert f"samstudy run --dataset folder:{project}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("profile", "sentence"),
     [
         ({"datasets": ["drvie"]}, "unknown dataset 'drvie'; did you mean 'drive'"),
         ({"datasets": ["drive"]}, "none of the data sets of the profile 'small' is here. drive: "),
-        ({"datasets": ["folder:/x"]}, "samstudy run --dataset folder:/x"),
+        ({"datasets": ["folder:/x"]}, "folder:/x: /x does not exist"),
     ],
 )
 def test_a_profile_that_cannot_be_built_says_why(project: Path, profile: dict, sentence: str) -> None:
