@@ -11,7 +11,6 @@ import logging
 from contextlib import suppress
 from pathlib import Path
 
-import pooch
 import requests
 from tqdm import tqdm
 
@@ -71,6 +70,9 @@ def download(
         _append(url, part, size_bytes)
         _check_size(part, url, size_bytes)
         part.replace(whole)
+
+    # on demand: in a notebook it warns of a progress bar that is not used here
+    import pooch
 
     # its log lines repeat what the progress bar shows
     pooch.get_logger().setLevel(logging.WARNING)

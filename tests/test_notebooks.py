@@ -278,7 +278,7 @@ def test_every_template_runs_and_papermill_runs_them_too(small_study: str, tmp_p
     } <= set(written["10_zero_shot"])
     assert f"figures/demo/{name}_before_after.png" in written["20_fine_tune"]
     assert len((tmp_path / "10_zero_shot.ipynb.tables").read_text().splitlines()) == 1
-    assert (figures / "fig1_skill.pdf").is_file()
+    assert (figures / "fig1_overview_box.pdf").is_file()
     assert (figures / "tables" / "table3_gain.md").is_file()
     for path in tmp_path.glob("*0*.ipynb"):
         outputs = [output for cell in cells(path) for output in cell.outputs]
