@@ -99,7 +99,9 @@ def evaluate(
     loaded = [load_model(m, device) if isinstance(m, str) else m for m in models]
     if not loaded or not prompts:
         raise StudyError("nothing to evaluate: give at least one model and one prompt mode.")
-    twice = [name for (name, *_), n in Counter((m.name, m.weights_sha) for m in loaded).items() if n > 1]
+    # a tuning that found nothing better has the weights of its base, and is a result of its own
+    kinds = Counter((m.name, m.weights_sha, m.tuning, m.shots, m.fold) for m in loaded)
+    twice = [name for (name, *_), n in kinds.items() if n > 1]
     if twice:
         raise StudyError(f"the model {twice[0]!r} is named twice with the same weights: name it once.")
     for model in loaded:

@@ -11,6 +11,7 @@ from samstudy.embeddings import embed
 from samstudy.errors import StudyError
 from samstudy.evaluation import evaluate
 from samstudy.inference import Embedding
+from samstudy.models import SamModel
 from samstudy.prompts import PROMPTS
 from samstudy.questions import dialogue_for
 from samstudy.replay import predict_row
@@ -250,3 +251,12 @@ def test_the_prompt_knows_its_target(drawn):
 def test_public_names_work_as_the_readme_writes_them(drawn, tiny_model):
     embedding = embed(tiny_model, drawn.load("page4").image, cache=True)
     assert embedding.size_hw == (40, 56)
+
+
+def test_a_tuning_that_changed_nothing_is_a_result_of_its_own(tiny_model, drawn):
+    tuned = [SamModel("tiny", tiny_model.sam, "decoder", shots) for shots in (1, 5)]
+    table = evaluate(drawn, [tiny_model, *tuned], ["box"], progress=False)
+    assert sorted(set(table["shots"])) == [0, 1, 5]
+    assert table.groupby("shots")["dice"].apply(list).map(tuple).nunique() == 1
+    with pytest.raises(StudyError, match="'tiny' is named twice"):
+        evaluate(drawn, [tuned[0], tuned[0]], ["box"], progress=False)
