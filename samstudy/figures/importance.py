@@ -131,6 +131,7 @@ def _draw_families(axis: Axes, known: pd.DataFrame, lines: list[str], colours: d
         draw_interval(axis, names.index(row.family) + 0.6 * offset, found, colours[row.line])
     axis.axvline(0, color=palette.GREY, linewidth=0.8, zorder=1)
     axis.set(ylim=(len(names) - 0.5, -0.5), xlabel="rise of the error when shuffled")
+    axis.locator_params(axis="x", nbins=4)
     axis.set_yticks(range(len(names)), [_FAMILY_WORDS.get(name, name) for name in names])
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="x")
