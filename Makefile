@@ -97,6 +97,12 @@ ifeq ($(DATASETS),)
 $(error nothing can be built for PROFILE=$(PROFILE))
 endif
 
+# A partial copy of a benchmark may have nothing to be tuned on.
+TUNABLE := $(shell "$(PY)" -m samstudy.present tunable $(PROFILE))
+ifeq ($(TUNABLE),)
+$(error nothing can be built for PROFILE=$(PROFILE))
+endif
+
 # A phantom is split as its benchmark; a data set of one's own may have no committed split.
 split_of = $(wildcard data/splits/$(patsubst phantom_%,%,$1).csv)
 
@@ -108,7 +114,7 @@ LIMIT_FILE := $(EXECUTED)/.limit
 
 DATA := $(DATASETS:%=$(EXECUTED)/%.00_data.ipynb)
 ZERO_SHOT := $(DATASETS:%=$(EXECUTED)/%.10_zero_shot.ipynb)
-FINE_TUNE := $(DATASETS:%=$(EXECUTED)/%.20_fine_tune.ipynb)
+FINE_TUNE := $(TUNABLE:%=$(EXECUTED)/%.20_fine_tune.ipynb)
 SUMMARY := $(EXECUTED)/30_summary.ipynb
 
 RUN = @OMP_NUM_THREADS=$(THREADS) "$(PY)" -m samstudy.cli notebook $< $@ -p profile $(PROFILE)
@@ -140,7 +146,7 @@ $(addsuffix .tables,$(ZERO_SHOT) $(FINE_TUNE)): %.tables: %
 $(DATASETS:%=$(RESULTS)/%.zero_shot.parquet): $(RESULTS)/%.zero_shot.parquet: $(EXECUTED)/%.10_zero_shot.ipynb
 	@:
 
-$(DATASETS:%=$(RESULTS)/%.fine_tune.parquet): $(RESULTS)/%.fine_tune.parquet: $(EXECUTED)/%.20_fine_tune.ipynb
+$(TUNABLE:%=$(RESULTS)/%.fine_tune.parquet): $(RESULTS)/%.fine_tune.parquet: $(EXECUTED)/%.20_fine_tune.ipynb
 	@:
 
 $(LIMIT_FILE): $(shell echo "$(LIMIT)" | cmp -s - $(LIMIT_FILE) || echo FORCE)

@@ -79,6 +79,41 @@ def present_datasets(profile: str) -> tuple[str, ...]:
     return found
 
 
+def untunable_datasets(profile: str) -> dict[str, str]:
+    """Return why each data set that is here cannot be fine-tuned on, by its name: a partial copy may lack a part.
+
+    Raises
+    ------
+    StudyError
+        As :func:`present_datasets`, or when none can be fine-tuned on.
+    """
+    study, found = load_study(), present_datasets(profile)
+    reasons = {}
+    for name in found:
+        if data_root(study, name) is not None:
+            # on demand: what comes with the package has every part
+            from samstudy.datasets import load_dataset
+
+            try:
+                dataset = load_dataset(name)
+            except StudyError as error:
+                reasons[name] = str(error).rstrip(".")
+                continue
+            n_train, n_val = len(dataset.ids("train")), len(dataset.ids("val"))
+            if not (n_train and n_val):
+                reasons[name] = f"it has {n_train} training and {n_val} validation images here"
+    if len(reasons) == len(found):
+        said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise StudyError(f"none of the data sets of the profile {profile!r} can be fine-tuned on: {said}.")
+    return reasons
+
+
+def tunable_datasets(profile: str) -> tuple[str, ...]:
+    """Return the data sets that are here and can be fine-tuned on; see :func:`untunable_datasets`."""
+    reasons = untunable_datasets(profile)
+    return tuple(name for name in present_datasets(profile) if name not in reasons)
+
+
 def missing_model(name: str) -> str:
     """Return why a published checkpoint is not here and how to get it; ``""`` for any other model."""
     published = OFFICIAL_FILES.get(name)
@@ -88,10 +123,12 @@ def missing_model(name: str) -> str:
 
 
 def left_out(profile: str) -> list[str]:
-    """Return a sentence for each data set and model of a profile that is not here."""
+    """Return a sentence for each data set and model of a profile that is not here, or not wholly."""
     study = load_study()
     chosen = choose(study, profile)
     lines = [f"left out: data set {name}: {reason}." for name, reason in missing_data(study, chosen).items()]
+    partial = untunable_datasets(profile)
+    lines += [f"left out: fine-tuning on {name}: {reason}." for name, reason in partial.items()]
     for name in dict.fromkeys((*chosen.models, chosen.fine_tuning.model)):
         reason = missing_model(name)
         if reason:
@@ -100,7 +137,7 @@ def left_out(profile: str) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Answer make: ``found PROFILE`` prints data sets on one line, ``left-out PROFILE`` what is not here.
+    """Answer make: ``found PROFILE`` and ``tunable PROFILE`` print data sets, ``left-out PROFILE`` what is not here.
 
     Returns
     -------
@@ -109,10 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        if len(arguments) != 2 or arguments[0] not in ("found", "left-out"):
-            raise StudyError("expected the words: found PROFILE, or: left-out PROFILE.")
-        if arguments[0] == "found":
-            found = present_datasets(arguments[1])
+        if len(arguments) != 2 or arguments[0] not in ("found", "tunable", "left-out"):
+            raise StudyError("expected the words: found PROFILE, tunable PROFILE, or: left-out PROFILE.")
+        if arguments[0] != "left-out":
+            found = (present_datasets if arguments[0] == "found" else tunable_datasets)(arguments[1])
             _refuse_folders(found)
             sys.stdout.write(" ".join(found) + "\n")
         else:

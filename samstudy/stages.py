@@ -17,7 +17,7 @@ from samstudy.errors import ModelError, StudyError
 from samstudy.evaluation import evaluate
 from samstudy.models import Model, SamModel, load_model
 from samstudy.paths import results_dir
-from samstudy.present import present_datasets
+from samstudy.present import present_datasets, tunable_datasets
 from samstudy.provenance import code_sha
 from samstudy.results import read_table, write_table
 from samstudy.study import load_study
@@ -149,7 +149,8 @@ def read(profile: str = "demo", stage: str = "zero_shot") -> pd.DataFrame:
     """
     if stage not in STAGES:
         raise StudyError(f"unknown stage {stage!r}; use one of {', '.join(STAGES)}.")
-    paths = [table_path(profile, name, stage) for name in present_datasets(profile)]
+    names = present_datasets(profile) if stage == "zero_shot" else tunable_datasets(profile)
+    paths = [table_path(profile, name, stage) for name in names]
     found = [read_table(path) for path in paths if path.is_file()]
     if not found:
         raise StudyError(f"no {stage} table of the profile {profile!r} has been made yet: run `make all`.")

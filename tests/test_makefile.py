@@ -28,7 +28,9 @@ words = sys.argv[1:]
 if words[:1] == ["-c"]:
     sys.exit(0)
 if words[:2] == ["-m", "samstudy.present"]:
-    found = words[2:] == ["found", "demo"] and pathlib.Path("datasets.txt").read_text()
+    found = words[2] in ("found", "tunable") and words[3] == "demo" and pathlib.Path("datasets.txt").read_text()
+    if words[2] == "tunable" and found and os.environ.get("STUB_PARTIAL"):
+        found = found.replace(os.environ["STUB_PARTIAL"], "")
     if words[2] == "left-out":
         print("left out: a data set")
     elif found:
@@ -243,6 +245,11 @@ def test_limit_is_passed_on_and_changing_it_rebuilds(built: Checkout) -> None:
     assert built.asked() == [name for name in ALL if "00" not in name and "30" not in name]
     built.make("figures", "LIMIT=3")
     assert built.asked() == []
+
+
+def test_what_cannot_be_tuned_on_has_its_other_notebooks(checkout: Checkout) -> None:
+    assert checkout.make("figures", STUB_PARTIAL="own").returncode == 0
+    assert checkout.asked() == [name for name in ALL if name != "own.20_fine_tune"]
 
 
 def test_a_failed_notebook_does_not_look_built_and_k_goes_on(checkout: Checkout) -> None:

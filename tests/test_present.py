@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from samstudy.errors import StudyError
-from samstudy.present import left_out, main, present_datasets
+from samstudy.present import left_out, main, present_datasets, tunable_datasets
 
 GRID = {
     "seed": 0,
@@ -51,6 +53,23 @@ def test_files_in_place_are_found_and_an_empty_folder_is_not(project: Path) -> N
     (project / "data" / "raw" / "drive" / "training").mkdir()
     (project / "scans" / "a.png").touch()
     assert present_datasets("small") == ("mni152", "phantom_drive", "drive", "mine")
+
+
+def test_a_partial_copy_is_left_out_of_fine_tuning_and_told(
+    project: Path, make_folder: Callable[..., Path], disc: np.ndarray
+) -> None:
+    root = make_folder({"a.png": disc}, {"a.png": disc}, name="scans")
+    entry = {"root": str(root), "images": "images/{name}.png", "masks": "masks/{name}.png"}
+    study = yaml.safe_load((project / "study.yaml").read_text()) | {"own_datasets": {"mine": entry}}
+    (project / "study.yaml").write_text(yaml.safe_dump(study))
+    assert "mine" in present_datasets("small")
+    assert tunable_datasets("small") == ("mni152", "phantom_drive")
+    told = [line for line in left_out("small") if "fine-tuning" in line]
+    assert told == ["left out: fine-tuning on mine: it has 0 training and 0 validation images here."]
+    study["profiles"]["small"]["datasets"] = ["mine"]
+    (project / "study.yaml").write_text(yaml.safe_dump(study))
+    with pytest.raises(StudyError, match="can be fine-tuned on: mine: it has 0 training"):
+        tunable_datasets("small")
 
 
 def test_what_is_left_out_is_told_with_its_reason(project: Path) -> None:
