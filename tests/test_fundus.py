@@ -174,7 +174,7 @@ def test_wrong_options_say_what_there_is() -> None:
         ("rim_one_r3", "expert", 3),
         ("drive", "annotator", 0),
     ):
-        with pytest.raises(StudyError, match=f"{option} is {value!r}.*Use one of"):
+        with pytest.raises(StudyError, match=f"unknown {option} of {name} '{value}'.*Known: "):
             load_dataset(name, "nowhere", **{option: value})
 
 

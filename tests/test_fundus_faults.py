@@ -122,7 +122,10 @@ FAULTS = [
     case("rim_one_r3", remove(DISC_10), "N-10-R.jpg", "has no optic_disc mask in Healthy/Expert1_masks"),
     case("rim_one_r3", remove(STEREO_10), DISC_10, "without its image"),
     case(
-        "rim_one_r3", write(DISC_10, pair(grey(DISC) - grey(CUP, 155))), DISC_10, "holds the values 100, 255"
+        "rim_one_r3",
+        write(DISC_10, pair(grey(DISC) - grey(CUP, 155))),
+        DISC_10,
+        "holds areas of the value 100; only 0 and 255 (optic disc)",
     ),
     case("rim_one_r3", cut_short(STEREO_10), STEREO_10, "cannot be read"),
     case(
@@ -171,7 +174,7 @@ FAULTS = [
         "drive",
         write(MANUAL_1, np.where(STRAY, STRAY, grey(VESSELS))),
         MANUAL_1,
-        "holds the values 77, 255 beside 0",
+        "holds areas of the value 77; only 0 and 255 (vessel)",
     ),
     case("drive", cut_short("test/images/01_test.tif"), "01_test.tif", "cannot be read"),
     case("drive", write(FIELD_1, grey(FIELD)[3:]), FIELD_1, "is 40x45 pixels but its image"),

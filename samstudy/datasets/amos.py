@@ -50,7 +50,7 @@ from samstudy.datasets import tree
 from samstudy.datasets.base import DatasetInfo, Download, Reading, Record
 from samstudy.datasets.official import OfficialDataset
 from samstudy.datasets.slice_areas import SliceAreas, slice_areas
-from samstudy.errors import StudyError, unknown_name
+from samstudy.errors import StudyError
 from samstudy.images import FileError, shown, stem_of
 from samstudy.images.display import CT_WINDOW, PERCENTILES, bounds_of, to_rgb
 from samstudy.images.volume import Volume, read_nifti, same_grid
@@ -135,8 +135,7 @@ class Amos(OfficialDataset):
         slices: str = "largest",
         min_area_mm2: float = 25.0,
     ) -> None:
-        if modality not in ("both", "ct", "mri"):
-            raise unknown_name("modality of amos", str(modality), ("both", "ct", "mri"))
+        modality = self._chosen("modality", modality, ("both", "ct", "mri"))
         if slices != "largest" and not _EVERY.fullmatch(str(slices)):
             raise StudyError(f"slices is {slices!r}; use 'largest', or 'every10' for each tenth slice.")
         if not (isinstance(min_area_mm2, int | float) and 0 <= min_area_mm2 < float("inf")):

@@ -40,7 +40,8 @@ import numpy as np
 
 from samstudy.datasets import tree
 from samstudy.datasets.base import DatasetInfo, Reading, Record
-from samstudy.datasets.official import OfficialDataset, pair_by_name
+from samstudy.datasets.official import OfficialDataset
+from samstudy.datasets.pairing import pair_masks
 from samstudy.images import FileError, read_codes, read_image, stem_of
 from samstudy.images.masks import distinct
 
@@ -101,7 +102,7 @@ class Aroi(OfficialDataset):
     def _list_patient(self, folder: Path) -> list[Record]:
         patient = _patient_of(folder.name)
         images, masks = self._pngs(folder, _IMAGES), self._pngs(folder, _MASKS)
-        records = pair_by_name(images, masks, "", "mask", "/".join(_MASKS))
+        records = pair_masks(images, {None: masks}, "", {None: f"in {'/'.join(_MASKS)}"}, "mask")
         return [_placed(record, folder, patient) for record in records]
 
     def _pngs(self, folder: Path, parts: tuple[str, str]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_erosion
 
-from samstudy.images import FileError, read_codes
+from samstudy.images import FileError, read_codes, read_image
 from samstudy.images.masks import distinct
 
 _SHOWN = 8
@@ -72,6 +72,9 @@ def _read(path: Path, name: str) -> tuple[np.ndarray, list[tuple[Path, str]]]:
         return codes == 1, [*notes, (path, f"holds 0 and 1 instead of 0 and {white}; 1 is read as {name}.")]
     wrong = found if found[-1] != white else area_codes(codes, white)
     if wrong:
+        if not code_map.full_scale:
+            # a palette's codes are its indices; its greys are what one sees in the file
+            wrong, white = [grey for grey in distinct(read_image(path).rgb.max(axis=2)) if grey != 255], 255
         values = ", ".join(map(str, wrong[:_SHOWN])) + (", ..." if len(wrong) > _SHOWN else "")
         raise FileError(path, f"holds areas of the value {values}; only 0 and {white} ({name}) are expected.")
     half = white // 2

@@ -49,9 +49,10 @@ import numpy as np
 
 from samstudy.datasets.base import DatasetInfo, Download, Reading, Record, validate
 from samstudy.datasets.binary import read_binary
-from samstudy.datasets.official import OfficialDataset, pair_by_name
+from samstudy.datasets.official import OfficialDataset
+from samstudy.datasets.pairing import pair_masks
 from samstudy.datasets.tree import child, files, is_named, nearest, seek, visible
-from samstudy.errors import StudyError, unknown_name
+from samstudy.errors import StudyError
 from samstudy.images import FileError, read_image, shown, stem_of
 
 SOURCES = ("auto", "kaggle", "nlm")
@@ -120,9 +121,7 @@ class ChestXray(OfficialDataset):
     split_table = "chest_xray"
 
     def __init__(self, root: Path | None = None, source: str = "auto") -> None:
-        if source not in SOURCES:
-            raise unknown_name("source of chest_xray", source, SOURCES)
-        self._source = source
+        self._source = self._chosen("source", source, SOURCES)
         self._left_is_left: dict[str, bool] = {}
         super().__init__(root)
 
@@ -177,19 +176,11 @@ class ChestXray(OfficialDataset):
         images = self._images(folder)
         manual = self._folder(folder, "ManualMask") or folder / "ManualMask"
         sides = {side: self._masks(self._folder(manual, side)) for side in ("leftMask", "rightMask")}
-        records = []
-        for key in sorted({*images, *sides["leftMask"], *sides["rightMask"]}):
-            masks = tuple((side, found[key]) for side, found in sides.items() if key in found)
-            record = Record(key, key, "", images.get(key), masks)
-            absent = next((side for side, found in sides.items() if key not in found), None)
-            if record.image is None:
-                problem = "is a lung mask without its image."
-                record = replace(record, problem=problem, problem_file=masks[0][1])
-            elif absent is not None:
-                hint = nearest(manual, absent) or nearest(folder, "ManualMask")
-                record = replace(record, problem=f"has no lung mask in ManualMask/{absent}{hint}.")
-            records.append(record)
-        return records
+        where = {
+            side: f"in ManualMask/{side}{nearest(manual, side) or nearest(folder, 'ManualMask')}"
+            for side in sides
+        }
+        return pair_masks(images, sides, "", where, "lung mask")
 
     def _paired(self, folder: Path, place: Path, masks: dict[str, Path]) -> list[Record]:
         """Pair images and masks; those that have no mask in any release are left out and counted."""
@@ -199,7 +190,7 @@ class ChestXray(OfficialDataset):
             text = f"has no mask of {len(bare)} images: {len(UNMASKED)} have none in any release. Left out."
             self._find(place, text, "note")
             images = {key: path for key, path in images.items() if key not in bare}
-        records = pair_by_name(images, masks, "", "lung mask", place.name)
+        records = pair_masks(images, {None: masks}, "", {None: f"in {place.name}"}, "lung mask")
         if masks:
             return records
         problem = f"has no lung mask: the folder {place.name} is missing or empty{nearest(place.parent, place.name)}."

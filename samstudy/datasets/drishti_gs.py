@@ -37,21 +37,9 @@ from typing import ClassVar
 import numpy as np
 
 from samstudy.datasets.base import DatasetInfo, Reading, Record
-from samstudy.datasets.fundus import (
-    CUP,
-    DISC,
-    Masks,
-    grey_values,
-    keyed,
-    looked_in,
-    nest,
-    one_of,
-    pair_masks,
-    part_folders,
-    pictures,
-    unread_folders,
-)
+from samstudy.datasets.fundus import CUP, DISC, Masks, grey_values, nest
 from samstudy.datasets.official import OfficialDataset
+from samstudy.datasets.pairing import keyed, looked_in, pair_masks, part_folders, pictures, unread_folders
 from samstudy.datasets.tree import child, files, nearest, visible
 from samstudy.images import FileError, read_image
 
@@ -110,7 +98,7 @@ class DrishtiGS(OfficialDataset):
     split_table = "drishti_gs"
 
     def __init__(self, root: Path | None = None, soft_map: str = "majority") -> None:
-        threshold = one_of("soft_map", soft_map, tuple(VOTES))
+        threshold = self._chosen("soft_map", soft_map, tuple(VOTES))
         self._least_votes = VOTES[threshold]
         self.options = {"soft_map": threshold}
         super().__init__(root)

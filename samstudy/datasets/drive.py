@@ -35,18 +35,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from samstudy.datasets.base import DatasetInfo, Reading, Record
-from samstudy.datasets.fundus import (
-    binary_mask,
-    keyed,
-    looked_in,
-    one_of,
-    pair_masks,
-    part_folders,
-    pictures,
-    refuse_inverted,
-    unread_folders,
-)
+from samstudy.datasets.binary import read_binary
+from samstudy.datasets.fundus import refuse_inverted
 from samstudy.datasets.official import OfficialDataset
+from samstudy.datasets.pairing import keyed, looked_in, pair_masks, part_folders, pictures, unread_folders
 from samstudy.datasets.tree import child, nearest
 from samstudy.errors import StudyError
 from samstudy.images import FileError, read_image
@@ -110,7 +102,7 @@ class Drive(OfficialDataset):
     split_table = "drive"
 
     def __init__(self, root: Path | None = None, annotator: int | str = 1) -> None:
-        self._annotator = one_of("annotator", annotator, tuple(_MANUAL))
+        self._annotator = self._chosen("annotator", annotator, tuple(_MANUAL))
         self.options = {"annotator": self._annotator}
         super().__init__(root)
 
@@ -159,8 +151,8 @@ class Drive(OfficialDataset):
     def _read(self, record: Record) -> Reading:
         image = read_image(record.image)
         files = dict(record.masks)
-        vessels, vessel_notes = binary_mask(files[VESSELS], "vessel")
-        field, field_notes = binary_mask(files[FIELD], "field of view")
+        vessels, vessel_notes = read_binary(files[VESSELS], "vessel")
+        field, field_notes = read_binary(files[FIELD], "field of view")
         if not field.any():
             raise FileError(files[FIELD], "marks no pixel as field of view; there is nothing to score.")
         refuse_inverted(files[VESSELS], vessels, "vessel", field)

@@ -45,10 +45,10 @@ from pathlib import Path
 
 from samstudy.datasets.base import DatasetInfo, Download, Reading, Record
 from samstudy.datasets.binary import read_binary
-from samstudy.datasets.fundus import unread_folders
-from samstudy.datasets.official import OfficialDataset, pair_by_name
+from samstudy.datasets.official import OfficialDataset
+from samstudy.datasets.pairing import pair_masks, unread_folders
 from samstudy.datasets.tree import child, files, nearest, seek, visible
-from samstudy.errors import StudyError, unknown_name
+from samstudy.errors import StudyError
 from samstudy.images import read_image, stem_of
 
 _BUCKET = "https://isic-archive.s3.amazonaws.com/challenges/2018"
@@ -179,10 +179,8 @@ class ISIC(OfficialDataset):
     split_table = "isic"
 
     def __init__(self, root: Path | None = None, release: int | str | None = None) -> None:
-        known = {str(year): year for year in RELEASES}
-        if release is not None and str(release) not in known:
-            raise unknown_name("release of isic", str(release), known)
-        self.release = known.get(str(release))
+        known = [str(year) for year in RELEASES]
+        self.release = None if release is None else int(self._chosen("release", release, known))
         super().__init__(root)
 
     def _locate(self, start: Path) -> Path:
@@ -222,7 +220,7 @@ class ISIC(OfficialDataset):
         images = self._by_stem(image_folder, image_name, *_PICTURES)
         masks = self._by_stem(mask_folder, mask_name, f"*{_SUFFIX}.png")
         masks = {key[: -len(_SUFFIX)]: path for key, path in masks.items()}
-        records = pair_by_name(images, masks, part, "lesion mask", _readable(mask_name))
+        records = pair_masks(images, {None: masks}, part, {None: f"in {_readable(mask_name)}"}, "lesion mask")
         if images and masks:
             return records
         name, what = (

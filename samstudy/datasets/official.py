@@ -5,14 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from samstudy.datasets.base import Dataset, DatasetInfo, Record
 from samstudy.datasets.splits import apply_rules, read_rules
 from samstudy.datasets.tree import enclosing, locate_all, visible
-from samstudy.errors import StudyError
+from samstudy.errors import StudyError, unknown_name
 from samstudy.paths import raw_dir, splits_dir
 
 
@@ -67,6 +66,14 @@ class OfficialDataset(Dataset):
         """Folder where the files are when no root is given."""
         return raw_dir(cls.info.name)
 
+    @classmethod
+    def _chosen(cls, option: str, value: object, known: Sequence[str]) -> str:
+        """Return an option's value as text; StudyError with near misses if it is none of ``known``."""
+        text = str(value).strip().casefold()
+        if text not in known:
+            raise unknown_name(f"{option} of {cls.info.name}", str(value), known)
+        return text
+
     def _locate(self, start: Path) -> Path:
         found = self._home(start, self.landmarks)
         if found is not None:
@@ -109,37 +116,3 @@ class OfficialDataset(Dataset):
                 text = f"holds {have}{where} {self.counted}; the official release has {wanted}."
                 found.append((self.root, text, "missing" if have < wanted else "note"))
         return found
-
-
-def pair_by_name(
-    images: Mapping[str, Path], masks: Mapping[str, Path], split: str, mask_words: str, place: str
-) -> list[Record]:
-    """Pair images and masks by a key, so that neither an image nor a mask is left out silently.
-
-    Parameters
-    ----------
-    images, masks : mapping of str to pathlib.Path
-        File of each image id.
-    split : str
-        Part that the archive states, or ``""``.
-    mask_words : str
-        What the missing file is called, for the sentence.
-    place : str
-        Folder in which the masks are, for the sentence.
-
-    Returns
-    -------
-    list of Record
-        In the order of the ids; the group is the image id, the label of the mask None. A record whose image or
-        mask is missing has a ``problem``.
-    """
-    records = []
-    for key in sorted({*images, *masks}):
-        image, mask = images.get(key), masks.get(key)
-        record = Record(key, key, split, image, ((None, mask),) if mask else ())
-        if image is None:
-            record = replace(record, problem=f"is a {mask_words} without its image.", problem_file=mask)
-        elif mask is None:
-            record = replace(record, problem=f"has no {mask_words} in {place}.")
-        records.append(record)
-    return records

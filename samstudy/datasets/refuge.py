@@ -36,18 +36,9 @@ import numpy as np
 from scipy.ndimage import binary_fill_holes
 
 from samstudy.datasets.base import DatasetInfo, Reading, Record
-from samstudy.datasets.fundus import (
-    CUP,
-    DISC,
-    grey_values,
-    keyed,
-    looked_in,
-    pair_masks,
-    pictures,
-    refuse_inverted,
-    unread_folders,
-)
+from samstudy.datasets.fundus import CUP, DISC, grey_values, refuse_inverted
 from samstudy.datasets.official import OfficialDataset
+from samstudy.datasets.pairing import keyed, looked_in, pair_masks, pictures, unread_folders
 from samstudy.datasets.tree import child, locate, seek
 from samstudy.images import FileError, read_image
 

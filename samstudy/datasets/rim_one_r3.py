@@ -42,21 +42,10 @@ from typing import ClassVar
 import numpy as np
 
 from samstudy.datasets.base import DatasetInfo, Reading, Record
-from samstudy.datasets.fundus import (
-    CUP,
-    DISC,
-    Masks,
-    binary_mask,
-    keyed,
-    looked_in,
-    nest,
-    one_of,
-    pair_masks,
-    pictures,
-    refuse_inverted,
-    unread_folders,
-)
+from samstudy.datasets.binary import read_binary
+from samstudy.datasets.fundus import CUP, DISC, Masks, nest, refuse_inverted
 from samstudy.datasets.official import OfficialDataset
+from samstudy.datasets.pairing import keyed, looked_in, pair_masks, pictures, unread_folders
 from samstudy.datasets.tree import child, seek
 from samstudy.images import FileError, read_image
 
@@ -113,7 +102,7 @@ class RimOneR3(OfficialDataset):
     split_table = "rim_one_r3"
 
     def __init__(self, root: Path | None = None, expert: int | str = 1) -> None:
-        self._expert = one_of("expert", expert, tuple(_FOLDERS))
+        self._expert = self._chosen("expert", expert, tuple(_FOLDERS))
         self.options = {"expert": self._expert}
         super().__init__(root)
 
@@ -155,7 +144,7 @@ class RimOneR3(OfficialDataset):
         image = read_image(record.image)
         masks = Masks(sources=dict(record.masks), notes=[(record.image, text) for text in image.notes])
         for target, path in masks.sources.items():
-            whole, notes = binary_mask(path, target.replace("_", " "))
+            whole, notes = read_binary(path, target.replace("_", " "))
             masks.labels[target] = _left_of(whole, image.rgb.shape[:2], path, record.image)
             refuse_inverted(path, masks.labels[target], target.replace("_", " "))
             masks.notes += [(path, text) for text in notes]

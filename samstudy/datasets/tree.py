@@ -86,9 +86,13 @@ def files(folder: Path | None, *patterns: str) -> list[Path]:
     ]
 
 
-def nearest(folder: Path, name: str) -> str:
-    """Return ``"; there is 'masks1'"`` for the entry with the most similar name, ``""`` where none is similar."""
-    names = {entry.name.casefold(): entry.name for entry in visible(folder)} if folder.is_dir() else {}
+def nearest(folder: Path, name: str, official: Sequence[str] = ()) -> str:
+    """Return ``"; there is 'masks1'"`` for the entry with the most similar name, ``""`` where none is similar.
+
+    Entries of an ``official`` name or pattern are not offered: they are what they are called.
+    """
+    entries = visible(folder) if folder.is_dir() else []
+    names = {e.name.casefold(): e.name for e in entries if not is_named(e.name, *official)}
     names.pop(name.casefold(), None)
     close = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.6)
     return f"; there is {names[close[0]]!r}" if close else ""

@@ -18,6 +18,7 @@ from PIL import Image
 from samstudy.errors import StudyError
 from samstudy.paths import written_whole
 from samstudy.phantoms.base import Phantom
+from samstudy.phantoms.noise import smooth_line
 from samstudy.phantoms.oct import (
     BANDS,
     Dome,
@@ -27,7 +28,6 @@ from samstudy.phantoms.oct import (
     add_cysts,
     random_eye,
     section,
-    smooth_noise,
 )
 from samstudy.phantoms.oct_image import render
 from samstudy.seeds import rng_for
@@ -118,7 +118,7 @@ def _fill_with_cysts(cut: Section, swelling: Dome, rng: np.random.Generator) -> 
 def _codes(cut: Section, rng: np.random.Generator) -> np.ndarray:
     """Return AROI's codes as drawn by hand, uint8, H x W."""
     width = cut.scanner.size_hw[1]
-    inner, middle, outer, membrane = (_HAND_UM * smooth_noise(rng, width, width / 60) for _ in range(4))
+    inner, middle, outer, membrane = (_HAND_UM * smooth_line(rng, width, width / 60) for _ in range(4))
     # what is between two borders of one hand keeps its thickness: no sliver of fluid where there is none
     hands = dict.fromkeys(BANDS[1:], middle) | dict.fromkeys(("rnfl", "gcl", "ipl"), inner)
     hands |= dict.fromkeys(("srf", "rpe", "sub_rpe"), outer) | {"choroid": membrane}

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from samstudy.phantoms.fundus_tissue import smooth_noise
+from samstudy.phantoms.noise import smooth_noise
 
 _OVERSAMPLING = 2
 _CHART_RGB = ((38, 84, 160), (205, 60, 70), (228, 196, 60), (60, 150, 95), (225, 120, 50))

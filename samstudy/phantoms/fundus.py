@@ -13,7 +13,8 @@ import numpy as np
 from scipy import ndimage
 
 from samstudy.phantoms.fundus_eye import Eye, Traits, draw_eye
-from samstudy.phantoms.fundus_tissue import Grid, make_grid, reflectance, smooth_noise
+from samstudy.phantoms.fundus_tissue import Grid, make_grid, reflectance
+from samstudy.phantoms.noise import smooth_noise
 
 
 @dataclass(frozen=True)

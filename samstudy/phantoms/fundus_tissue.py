@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from samstudy.phantoms.fundus_eye import Eye, Spots
 from samstudy.phantoms.fundus_stamps import beads, chords, reflexes, spots
+from samstudy.phantoms.noise import smooth_noise
 
 _RIM_RGB = np.array((0.90, 0.57, 0.33), np.float32)
 _CUP_RGB = np.array((0.97, 0.87, 0.58), np.float32)
@@ -79,19 +79,6 @@ def make_grid(
     y, x = np.mgrid[: size_hw[0], : size_hw[1]].astype(np.float32)
     x_mm = (x - (size_hw[1] - 1) / 2) / px_per_mm * (-1 if is_right else 1) + aim_mm[0]
     return Grid(x_mm, (y - (size_hw[0] - 1) / 2) / px_per_mm + aim_mm[1], px_per_mm, aim_mm, is_right)
-
-
-def smooth_noise(rng: np.random.Generator, size_hw: tuple[int, int], scale_px: float) -> np.ndarray:
-    """Gaussian noise of unit variance whose features are about ``scale_px`` wide, float32, H x W."""
-    if scale_px < 3:
-        fine = ndimage.gaussian_filter(rng.standard_normal(size_hw, np.float32), scale_px / 2)
-        return fine / fine.std()
-    shape = [math.ceil(side / scale_px) + 4 for side in size_hw]
-    coarse = ndimage.gaussian_filter(rng.standard_normal(shape, np.float32), 0.6)
-    coarse /= coarse.std()
-    left, top = rng.uniform(0.5, 1.5, 2)
-    box = (left, top, left + size_hw[1] / scale_px, top + size_hw[0] / scale_px)
-    return np.asarray(Image.fromarray(coarse).resize(size_hw[::-1], Image.Resampling.BICUBIC, box))
 
 
 def reflectance(rng: np.random.Generator, eye: Eye, grid: Grid) -> np.ndarray:

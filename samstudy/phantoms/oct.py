@@ -23,6 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from samstudy.phantoms.noise import smooth_line
+
 BANDS = (
     "vitreous", "rnfl", "gcl", "ipl", "inl", "opl", "onl", "elm", "myoid", "ellipsoid", "outer_segments",
     "srf", "rpe", "sub_rpe", "choroid",
@@ -165,13 +167,6 @@ class Section:
         return index
 
 
-def smooth_noise(rng: np.random.Generator, n: int, sigma: float) -> np.ndarray:
-    """Gaussian noise of unit variance along a line, correlated over ``sigma`` samples."""
-    pad = int(4 * sigma) + 1
-    noise = gaussian_filter1d(rng.standard_normal(n + 2 * pad), sigma)[pad:-pad]
-    return noise * np.sqrt(2 * np.sqrt(np.pi) * sigma)
-
-
 def random_eye(rng: np.random.Generator, **lesions: object) -> Eye:
     """Draw an eye; ``lesions`` are the fields ``drusen`` to ``serous`` of :class:`Eye`."""
     return Eye(
@@ -213,7 +208,7 @@ def _thicknesses_um(
     }
     per_mm = 1 / (x_mm[1] - x_mm[0])
     return {
-        name: eye.scale * value * np.clip(1 + 0.05 * smooth_noise(rng, len(x_mm), 0.3 * per_mm), 0.7, 1.3)
+        name: eye.scale * value * np.clip(1 + 0.05 * smooth_line(rng, len(x_mm), 0.3 * per_mm), 0.7, 1.3)
         for name, value in thickness.items()
     }
 
@@ -242,10 +237,10 @@ def section(eye: Eye, scanner: Scanner, y_mm: float, rng: np.random.Generator) -
     x_mm = scanner.x_mm
     per_mm = 1000 / scanner.pitch_um[1]
     bulk = _thicknesses_um(eye, x_mm, y_mm, rng)
-    rough = 1 + 0.12 * smooth_noise(rng, len(x_mm), 0.12 * per_mm)
+    rough = 1 + 0.12 * smooth_line(rng, len(x_mm), 0.12 * per_mm)
     ped = _heights_um(eye.ped, x_mm, y_mm) * rough
     drusen = _heights_um(eye.drusen, x_mm, y_mm) * rough
-    srf = _heights_um(eye.srf, x_mm, y_mm) * (1 + 0.06 * smooth_noise(rng, len(x_mm), 0.15 * per_mm))
+    srf = _heights_um(eye.srf, x_mm, y_mm) * (1 + 0.06 * smooth_line(rng, len(x_mm), 0.15 * per_mm))
     swelling = _heights_um(eye.swelling, x_mm, y_mm)
     # the inner retina is stiff: it follows the lift smoothly, and the outer nuclear layer gives way
     lift = np.clip(srf, 0, None) + np.maximum(ped, drusen)
@@ -255,7 +250,7 @@ def section(eye: Eye, scanner: Scanner, y_mm: float, rng: np.random.Generator) -
     bulk["srf"] = np.clip(srf, 0, None)
     bulk["sub_rpe"] = np.clip(np.maximum(ped, drusen), 0, None)
     membrane = eye.depth_um + eye.tilt_um_mm * x_mm + eye.bow_um_mm2 * (x_mm**2 - 3)
-    membrane = membrane + 6 * smooth_noise(rng, len(x_mm), 0.7 * per_mm)
+    membrane = membrane + 6 * smooth_line(rng, len(x_mm), 0.7 * per_mm)
     stack = np.stack([bulk[name] for name in BANDS[1:-1]])
     tops = membrane - np.cumsum(stack[::-1], axis=0)[::-1]
     return Section(

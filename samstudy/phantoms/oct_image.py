@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
 
-from samstudy.phantoms.oct import BANDS, Scanner, Section, smooth_noise
+from samstudy.phantoms.noise import smooth_line
+from samstudy.phantoms.oct import BANDS, Scanner, Section
 
 _GREY = {
     "vitreous": 0, "rnfl": 150, "gcl": 98, "ipl": 106, "inl": 72, "opl": 100, "onl": 52, "elm": 82,
@@ -62,7 +63,7 @@ def _scattering(cut: Section, bands: np.ndarray, rng: np.random.Generator) -> np
     """Grey above the floor of every pixel, by its band; float32, H x W."""
     width = bands.shape[1]
     per_column = np.repeat(np.array([_GREY[name] for name in BANDS], np.float32)[:, None], width, axis=1)
-    per_column *= 1 + 0.07 * np.stack([smooth_noise(rng, width, width / 25) for _ in BANDS])
+    per_column *= 1 + 0.07 * np.stack([smooth_line(rng, width, width / 25) for _ in BANDS])
     # photoreceptors and pigment epithelium suffer over what lifts them
     harm = np.clip(gaussian_filter1d(cut.lift_um, width / 100) / 140, 0, 0.75)
     for name in _PHOTORECEPTORS:
@@ -89,7 +90,7 @@ def _choroid(cut: Section, rng: np.random.Generator) -> np.ndarray:
     small, large = _texture(rng, cut, (13.0, 42.0)), _texture(rng, cut, (32.0, 95.0))
     lumens = 0.34 * (1 - inner) * small + 0.5 * np.tanh(1.6 * large) * inner
     lumens *= np.clip(depth / 25, 0, 1)
-    thickness = cut.choroid_um * (1 + 0.1 * smooth_noise(rng, scanner.size_hw[1], scanner.size_hw[1] / 8))
+    thickness = cut.choroid_um * (1 + 0.1 * smooth_line(rng, scanner.size_hw[1], scanner.size_hw[1] / 8))
     behind = 1 / (1 + np.exp(-(depth - thickness.astype(np.float32)) / 16))
     fading = np.exp(-depth / 210)
     choroid = _GREY["choroid"] * (1 + lumens) * fading * (1 - behind)
@@ -149,7 +150,7 @@ def _with_exudates(
 def _beam(rng: np.random.Generator, width: int) -> np.ndarray:
     """Brightness along the scan, float32, W: the pupil cuts the beam towards the edges."""
     edge = np.linspace(-1, 1, width) - rng.uniform(-0.3, 0.3)
-    return (1.03 - 0.2 * np.abs(edge) ** 3 + 0.05 * smooth_noise(rng, width, width / 20)).astype(np.float32)
+    return (1.03 - 0.2 * np.abs(edge) ** 3 + 0.05 * smooth_line(rng, width, width / 20)).astype(np.float32)
 
 
 def _hyaloid(cut: Section, rng: np.random.Generator) -> np.ndarray | float:
@@ -161,7 +162,7 @@ def _hyaloid(cut: Section, rng: np.random.Generator) -> np.ndarray | float:
     face = cut.top("rnfl").min() - height_um + rng.normal(0, 25) * x_mm + rng.uniform(2, 14) * x_mm**2
     face = np.minimum(face, cut.top("rnfl"))
     depth = np.arange(rows)[:, None] * cut.scanner.pitch_um[0] - face
-    seen = np.clip(smooth_noise(rng, width, width / 12) + 0.4, 0, 1)
+    seen = np.clip(smooth_line(rng, width, width / 12) + 0.4, 0, 1)
     return (24 * fade * seen * np.exp(-((depth / 7) ** 2))).astype(np.float32)
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from samstudy.phantoms.fundus_tissue import smooth_noise
+from samstudy.phantoms.noise import smooth_noise
 
 MELANIN_RGB = np.array([0.46, 0.70, 1.0], np.float32)
 BLOOD_RGB = np.array([0.07, 1.0, 0.62], np.float32)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from samstudy.phantoms.fundus_tissue import smooth_noise
+from samstudy.phantoms.noise import smooth_noise
 from samstudy.phantoms.projection import ellipsoid
 from samstudy.phantoms.thorax_body import SIDES, Body, Frame, half_width
 
