@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import DrawnDataset, tiny_sam
+from drawn_fundus import DRAW
 from PIL import Image
 
 from samstudy.models import SamModel
@@ -55,6 +56,17 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
                     image = content if isinstance(content, Image.Image) else Image.fromarray(content)
                     image.save(path)
         return root
+
+    return make
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[str], Path]:
+    """Return ``tree(name)``: a drawn copy of that fundus set, four images, all in order."""
+
+    def make(name: str) -> Path:
+        DRAW[name](tmp_path / name)
+        return tmp_path / name
 
     return make
 

@@ -11,7 +11,6 @@ import pytest
 from drawn_fundus import (
     CUP,
     DISC,
-    DRAW,
     FIELD,
     HEIGHT,
     SET_NAMES,
@@ -28,17 +27,6 @@ from samstudy.datasets import load_dataset
 from samstudy.datasets.splits import read_rules
 from samstudy.errors import StudyError
 from samstudy.paths import splits_dir
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Callable[[str], Path]:
-    """Return ``tree(name)``: a drawn copy of that set, four images, all in order."""
-
-    def make(name: str) -> Path:
-        DRAW[name](tmp_path / name)
-        return tmp_path / name
-
-    return make
 
 
 @pytest.mark.parametrize("name", SET_NAMES)

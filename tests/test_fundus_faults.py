@@ -12,7 +12,6 @@ from drawn_fundus import (
     CODES,
     CUP,
     DISC,
-    DRAW,
     FIELD,
     VESSELS,
     check,
@@ -30,17 +29,6 @@ from samstudy.errors import DataError
 Fault = Callable[[Path], None]
 STRAY = grey(circle(1.5), 77)
 SWAPPED = np.array([128, 0, 255], np.uint8)
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Callable[[str], Path]:
-    """Return ``tree(name)``: a drawn copy of that set, four images, all in order."""
-
-    def make(name: str) -> Path:
-        DRAW[name](tmp_path / name)
-        return tmp_path / name
-
-    return make
 
 
 def remove(*paths: str) -> Fault:

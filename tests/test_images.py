@@ -220,3 +220,14 @@ def test_frames_are_reported_and_stems_keep_their_dots(tmp_path):
     assert read_image(tmp_path / "a b.1.tif").notes == ("has 2 frames; only the first is read",)
     assert stem_of(tmp_path / "a b.1.tif") == "a b.1"
     assert stem_of(tmp_path / "x.y.NII.GZ") == "x.y"
+
+
+@pytest.mark.parametrize("name", ["empty.nii.gz", "empty.png", "empty.dcm"])
+def test_sentences_about_a_file_are_the_same_on_every_machine(tmp_path, name):
+    (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    for file in (name, "folder.png"):
+        with pytest.raises(FileError) as caught:
+            read_image(tmp_path / file)
+        assert str(tmp_path) not in str(caught.value)
+        assert str(caught.value).startswith(f"{tmp_path.name}/{file} ")

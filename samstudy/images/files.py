@@ -25,9 +25,10 @@ class FileError(DataError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{shown(path)} {reason}")
+        # what a library says may hold the whole path, which is another on every machine
+        self.reason = reason.replace(str(path), shown(path))
+        super().__init__(f"{shown(path)} {self.reason}")
         self.file = Path(path)
-        self.reason = reason
 
 
 def shown(path: Path) -> str:
