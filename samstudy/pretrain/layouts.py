@@ -150,6 +150,22 @@ def _fill_composite(canvas: Canvas, body: int, shape: Shape, radius: float) -> N
         canvas.paint(rim, body, 0.0, colour, inside=True, fading=rng.random() < 0.7)
 
 
+def _layout_nested(canvas: Canvas) -> None:
+    """Leaves one within the other, the inner ones off the centre and often of little contrast."""
+    rng = canvas.rng
+    for _ in range(int(rng.integers(0, 6))):
+        canvas.paint(canvas.place(_power_law(rng, 0.04, 0.3)), 0, 0.4)
+    radius = np.exp(rng.uniform(np.log(0.08), np.log(0.5)))
+    centre = np.array(canvas.size_hw) * rng.uniform(0.25, 0.75, 2)
+    node = canvas.paint(star(rng, canvas.size_hw, tuple(centre), radius * canvas.side), 0, 1.5)
+    for _ in range(int(rng.integers(1, 4)) if node else 0):
+        outer, radius = radius, radius * rng.uniform(0.35, 0.85)
+        centre = centre + rng.uniform(-0.5, 0.5, 2) * (outer - radius) * canvas.side
+        inner = star(rng, canvas.size_hw, tuple(centre), radius * canvas.side)
+        colour = canvas.new_colour(node, np.exp(rng.uniform(np.log(0.15), np.log(1.2))))
+        node = canvas.paint(inner, node, 2.0, colour, inside=True) or node
+
+
 _PAINT = {
     "leaves": _layout_leaves,
     "few": _layout_few,
@@ -157,6 +173,7 @@ _PAINT = {
     "bands": _layout_bands,
     "cluster": _layout_cluster,
     "composite": _layout_composite,
+    "nested": _layout_nested,
 }
 
 

@@ -2,9 +2,9 @@
 
 A scene is painted leaf by leaf onto a canvas (Lee, Mumford & Huang, IJCV 2001). Each leaf is a node with a
 parent: a part belongs to its object, an object to its container; groups of nodes are objects too. So one
-point has several right answers, as it has in real images. Six layouts are drawn: many overlapping leaves,
-few soft leaves, one large container with an inside, stacked bands, clusters of small leaves, and objects
-whose inner edges outdo their outline.
+point has several right answers, as it has in real images. Seven layouts are drawn: many overlapping leaves,
+few soft leaves, one large container with an inside, stacked bands, clusters of small leaves, objects
+whose inner edges outdo their outline, and leaves one within the other. Threads, bars and marks may lie over it all.
 All lengths are relative to the canvas, so that a scene looks alike at any size.
 """
 
@@ -17,11 +17,13 @@ import numpy as np
 from samstudy.pretrain.appearance import finish
 from samstudy.pretrain.canvas import Canvas
 from samstudy.pretrain.layouts import paint_layout
+from samstudy.pretrain.overlays import lay_over
 from samstudy.pretrain.shapes import branches
 from samstudy.seeds import rng_for
 
-LAYOUTS = ("leaves", "few", "container", "bands", "cluster", "composite")
-LAYOUT_WEIGHTS = (0.15, 0.15, 0.19, 0.09, 0.14, 0.28)
+LAYOUTS = ("leaves", "few", "container", "bands", "cluster", "composite", "nested")
+LAYOUT_WEIGHTS = (0.11, 0.13, 0.17, 0.08, 0.18, 0.2, 0.13)
+OVERLAY_SHARE = 0.3
 LEAST_VISIBLE = 0.55  # of what was painted; fragments of buried leaves are nobody's object
 AREA_POWER = 0.35  # small leaves are many; without it large objects would hardly be asked for
 
@@ -102,6 +104,8 @@ def draw_scene(seed: int, index: int, size: int, split: str = "train") -> Scene:
     paint_layout(canvas, layout)
     if rng.random() < 0.1:
         canvas.paint(branches(rng, canvas.size_hw, canvas.side / 256 * rng.uniform(1.5, 7)), 0, 0.5)
+    if rng.random() < OVERLAY_SHARE:
+        canvas.image = lay_over(rng, canvas.image, contrast)
     image, field_of_view = finish(rng, canvas.image)
     if field_of_view is not None:
         canvas.nodes[~field_of_view] = 0

@@ -17,7 +17,7 @@ from samstudy.seeds import rng_for
 
 N_POINTS = 5
 N_ALTERNATES = 2
-TIGHT_SHARE = 0.6  # of the boxes
+TIGHT_SHARE = 0.7  # of the boxes
 INTERIOR_SHARE = 0.75  # of the first points
 LOW_RES_STRIDE = 2
 
