@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from drawn_files import pixels, problems
 
+from samstudy.bootstrap import MIN_GROUPS
 from samstudy.datasets import load_dataset, slice_areas
 from samstudy.datasets.amos import TARGETS, choose_slices, modality_of
 from samstudy.datasets.slice_areas import SliceAreas
 from samstudy.errors import DataError, StudyError
 from samstudy.phantoms import write_phantom
+from samstudy.phantoms.base import load_phantom
 
 # stored left-anterior-superior, 2 mm x 3 mm pixels, slices of 5 mm
 AFFINE = np.diag([-2.0, 3.0, 5.0, 1.0])
@@ -308,6 +310,11 @@ def test_the_phantom_is_an_archive_of_amos(phantom):
     modalities = {dataset.group_of(i): dataset.load(i).modality for i in dataset.ids("all")}
     assert modalities == {"amos_0001": "CT", "amos_0004": "CT", "amos_0507": "MRI", "amos_0002": "CT"}
     assert dataset.ids("test") == [i for i in dataset.ids("all") if i.startswith("amos_0002")]
+
+
+def test_the_test_part_of_the_default_phantom_has_cases_enough_for_an_interval():
+    """The archive's validation part is the study's test part."""
+    assert load_phantom("amos").counts["val"] >= MIN_GROUPS
 
 
 def test_the_phantom_has_the_values_of_tissues(phantom):

@@ -11,10 +11,14 @@ from scipy.ndimage import label
 from skimage.filters import threshold_otsu
 
 from samstudy.baselines import inscribed_ellipse
+from samstudy.bootstrap import MIN_GROUPS
 from samstudy.datasets import load_dataset
 from samstudy.datasets.aroi import TARGETS
+from samstudy.datasets.splits import read_rules
 from samstudy.errors import StudyError
+from samstudy.paths import splits_dir
 from samstudy.phantoms import write_phantom
+from samstudy.phantoms.aroi import _PATIENTS, PHANTOM
 from samstudy.phantoms.oct import BANDS, Dome, Scanner, add_cysts, random_eye, section
 from samstudy.phantoms.oct_image import render
 
@@ -44,6 +48,15 @@ def test_it_is_read_without_an_error_and_the_same_whatever_the_counts(tmp_path, 
     assert not (table["level"] == "error").any()
     for image_id in dataset.ids("all"):
         assert any(mask.any() for mask in dataset.load(image_id).labels.values())
+
+
+def test_the_test_part_of_the_default_phantom_of_aroi_has_patients_enough_for_an_interval():
+    drawn = set(_PATIENTS[: PHANTOM.counts["all"]])
+    rules = read_rules(splits_dir() / "aroi.csv")
+    tested = {f"patient{number}" for number in drawn} & set(rules["group_id"][rules["split"] == "test"])
+    assert len(tested) >= MIN_GROUPS
+    assert {"train", "val"} <= set(rules["split"][rules["group_id"].isin([f"patient{n}" for n in drawn])])
+    assert set(_PATIENTS) == set(range(1, 25))
 
 
 def test_more_patients_than_there_are_is_refused(tmp_path):

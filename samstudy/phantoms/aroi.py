@@ -1,7 +1,8 @@
 """Phantom of AROI: B-scans of neovascular macular degeneration, with the layers and fluids that were drawn.
 
 The scan pattern is that of a macular cube of 512 x 128 scans over 6 mm x 6 mm x 2 mm, 1024 pixels deep; of
-each patient's 128 scans two near the fovea are written, numbered by their place in the cube. Every eye has
+each patient's 128 scans one near the fovea is written, of every fourth patient two, numbered by their place in the
+cube: many patients and few scans, since every interval and test of the study stands on patients. Every eye has
 drusen and at least one fluid; a detachment of the pigment epithelium is serous (black) or fibrovascular
 (grey). The masks follow the drawn borders with the error of a hand, a few micrometres. See
 ``samstudy.phantoms.oct`` for the sources.
@@ -33,8 +34,8 @@ from samstudy.phantoms.oct_image import render
 from samstudy.seeds import rng_for
 
 SCANNER = Scanner(size_hw=(1024, 512), pitch_um=(1.95, 11.7), floor=38, speckle=0.26, grain_px=(1.3, 0.5))
-_PATIENTS = (1, 2, 10, 4, 5, 3, 6, 15, 7, 8, 11, 21, 13, 9, 16, 17, 22, 18, 12, 19, 20, 14, 23, 24)
-"""In the order in which they are drawn, so that the first few fill all three parts of the split."""
+_PATIENTS = (2, 1, 10, 3, 4, 8, 5, 9, 6, 12, 15, 7, 11, 13, 14, 21, 16, 17, 22, 18, 19, 20, 23, 24)
+"""In the order in which they are drawn: the first few fill all three parts of the split, 14 hold 5 of its test part."""
 _HAND_UM = 3.0
 _CODE = {
     "vitreous": 0, "rnfl": 1, "gcl": 1, "ipl": 1, "inl": 2, "opl": 2, "onl": 2, "elm": 2, "myoid": 2,
@@ -58,7 +59,7 @@ _FLUIDS = ("ped", "srf", "irf")
 
 
 def write(root: Path, counts: Mapping[str, int], seed: int) -> Iterator[str]:
-    """Write two annotated scans of each patient; yields ``patient1``, ...
+    """Write one annotated scan of each patient, two of every fourth; yields ``patient1``, ...
 
     Raises
     ------
@@ -74,7 +75,8 @@ def write(root: Path, counts: Mapping[str, int], seed: int) -> Iterator[str]:
         rng = rng_for(seed, "phantom", "aroi", "all", patient)
         eye = _draw_eye(rng, _FLUIDS[i % len(_FLUIDS)])
         first = int(rng.integers(54, 63))
-        for number in (first, first + int(rng.integers(4, 11))):
+        numbers = (first, first + int(rng.integers(4, 11)))
+        for number in numbers if i % 4 == 0 else numbers[:1]:
             cut = section(eye, SCANNER, (number - 64.5) * 6 / 128, rng)
             if eye.swelling:
                 _fill_with_cysts(cut, eye.swelling[0], rng)
@@ -136,7 +138,7 @@ def _save(picture: Image.Image, path: Path) -> None:
 
 PHANTOM = Phantom(
     name="aroi",
-    counts={"all": 9},
+    counts={"all": 14},
     n_images=18,
     write=write,
     difficulty="thin layers of like brightness under speckle, shadows of vessels, fluids as dark as the "
