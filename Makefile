@@ -109,6 +109,9 @@ split_of = $(wildcard data/splits/$(patsubst phantom_%,%,$1).csv)
 # What no figure depends on is left out, so that changing it rebuilds nothing.
 PACKAGE := $(filter-out samstudy/pretrain/% samstudy/present.py,\
     $(wildcard samstudy/*.py samstudy/*/*.py samstudy/*.mplstyle))
+# The drawn control is drawn by what pretraining drew with; nothing else depends on it.
+drawn_by = $(if $(filter heldout_scenes,$1),$(wildcard samstudy/pretrain/*.py))
+
 WEIGHTS := $(wildcard samstudy/weights/* data/raw/checkpoints/*)
 LIMIT_FILE := $(EXECUTED)/.limit
 
@@ -124,11 +127,11 @@ figures: $(DATA) $(ZERO_SHOT) $(FINE_TUNE) $(SUMMARY)
 
 .SECONDEXPANSION:
 
-$(DATA): $(EXECUTED)/%.00_data.ipynb: notebooks/00_data.ipynb $$(call split_of,$$*) study.yaml $(PACKAGE)
+$(DATA): $(EXECUTED)/%.00_data.ipynb: notebooks/00_data.ipynb $$(call split_of,$$*) $$(call drawn_by,$$*) study.yaml $(PACKAGE)
 	$(RUN) -p dataset $*
 
 $(ZERO_SHOT): $(EXECUTED)/%.10_zero_shot.ipynb: \
-    notebooks/10_zero_shot.ipynb $$(call split_of,$$*) study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
+    notebooks/10_zero_shot.ipynb $$(call split_of,$$*) $$(call drawn_by,$$*) study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
 	$(RUN_MODELS)
 
 $(FINE_TUNE): $(EXECUTED)/%.20_fine_tune.ipynb: \

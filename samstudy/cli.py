@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from samstudy.errors import StudyError, unknown_name
@@ -29,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
-    parsed = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    parsed = _parser(command).parse_args(arguments)
     try:
         return parsed.run(parsed)
     except StudyError as error:
@@ -48,11 +51,8 @@ def _tell(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    from samstudy import notebook
-    from samstudy.pretrain import train
-    from samstudy.tuning import Recipe
-
+def _parser(command: str) -> argparse.ArgumentParser:
+    """Declare every command, and the options that another module has only for the one that is given."""
     parser = argparse.ArgumentParser(prog="samstudy", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -60,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=words, description=words)
         sub.set_defaults(run=run)
         return sub
+
+    def add_module(name: str, module: str, words: str) -> None:
+        # make runs this program once per notebook: what the command does not need is not imported
+        sub = commands.add_parser(name, help=words, description=words)
+        if name == command:
+            imported = import_module(module)
+            imported.add_arguments(sub)
+            sub.set_defaults(run=imported.run)
 
     sub = add("list", _list, "List what is registered: datasets, models, prompts, metrics.")
     sub.add_argument("kind", nargs="?", help="only this kind")
@@ -96,12 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--targets", default="", help="what to learn, separated by commas (default: every target)"
     )
-    sub.add_argument(
-        "--steps", type=int, default=Recipe.steps, help=f"most optimiser steps (default {Recipe.steps})"
-    )
+    sub.add_argument("--steps", type=int, help="most optimiser steps (default: the recipe's)")
 
-    train.add_arguments(add("pretrain", train.run, "Pretrain vit_t on synthetic scenes (resumes)."))
-    notebook.add_arguments(add("notebook", notebook.run, "Run a notebook template with checked parameters."))
+    add_module("pretrain", "samstudy.pretrain.train", "Pretrain vit_t on synthetic scenes (resumes).")
+    add_module("notebook", "samstudy.notebook", "Run a notebook template with checked parameters.")
     return parser
 
 
@@ -179,8 +185,8 @@ def _finetune(parsed: argparse.Namespace) -> int:
 
     return _report(run_finetuning(
         parsed.dataset, parsed.model, parsed.shots, _names(parsed.prompts), parsed.output, root=parsed.root,
-        split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device, steps=parsed.steps,
-        targets=_names(parsed.targets),
+        split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device,
+        targets=_names(parsed.targets), **({} if parsed.steps is None else {"steps": parsed.steps}),
     ))  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from samstudy.entries import Section
 from samstudy.errors import StudyError
 
@@ -72,6 +74,14 @@ class Hypotheses:
 
     general_domain: tuple[str, ...] = ()
     tests: tuple[Hypothesis, ...] = ()
+
+    def is_general(self, datasets: pd.Series) -> pd.Series:
+        """Say of each name of a data set whether its images are no medical ones: bool, on the same index."""
+        return datasets.astype(str).isin(self.general_domain)
+
+    def medical(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the medical data sets of a table with the column ``dataset``."""
+        return table[~self.is_general(table["dataset"])]
 
 
 def read_hypotheses(top: Section) -> Hypotheses:

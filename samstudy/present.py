@@ -8,10 +8,11 @@ from pathlib import Path
 from samstudy.errors import StudyError
 from samstudy.official import OFFICIAL_FILES
 from samstudy.paths import project_root, raw_dir
-from samstudy.phantoms import PREFIX
+from samstudy.phantoms import PREFIX, SCENES
 from samstudy.study import Profile, Study, check_names, choose, load_study
 
-_PACKAGED, _FOLDER = "mni152", "folder:"
+_PACKAGED, _FOLDER = ("mni152", SCENES), "folder:"
+_CONTROL = "it is the general-domain control (general_domain in study.yaml)"
 
 
 def data_root(study: Study, name: str) -> Path | None:
@@ -24,7 +25,7 @@ def data_root(study: Study, name: str) -> Path | None:
     name : str
         Name of a data set, known or not.
     """
-    if name == _PACKAGED or name.startswith(PREFIX):
+    if name in _PACKAGED or name.startswith(PREFIX):
         return None
     if name.startswith(_FOLDER):
         return Path(name.removeprefix(_FOLDER)).expanduser()
@@ -80,7 +81,9 @@ def present_datasets(profile: str) -> tuple[str, ...]:
 
 
 def untunable_datasets(profile: str) -> dict[str, str]:
-    """Return why each data set that is here cannot be fine-tuned on, by its name: a partial copy may lack a part.
+    """Return why each data set that is here is not fine-tuned on, by its name.
+
+    A partial copy may lack a part, and on the general-domain control of ``study.yaml`` nothing is tuned.
 
     Raises
     ------
@@ -88,9 +91,9 @@ def untunable_datasets(profile: str) -> dict[str, str]:
         As :func:`present_datasets`, or when none can be fine-tuned on.
     """
     study, found = load_study(), present_datasets(profile)
-    reasons = {}
+    reasons = {name: _CONTROL for name in found if name in study.hypotheses.general_domain}
     for name in found:
-        if data_root(study, name) is not None:
+        if name not in reasons and data_root(study, name) is not None:
             # on demand: what comes with the package has every part
             from samstudy.datasets import load_dataset
 
@@ -128,7 +131,11 @@ def left_out(profile: str) -> list[str]:
     chosen = choose(study, profile)
     lines = [f"left out: data set {name}: {reason}." for name, reason in missing_data(study, chosen).items()]
     partial = untunable_datasets(profile)
-    lines += [f"left out: fine-tuning on {name}: {reason}." for name, reason in partial.items()]
+    lines += [
+        f"left out: fine-tuning on {name}: {reason}."
+        for name, reason in partial.items()
+        if reason != _CONTROL
+    ]
     for name in dict.fromkeys((*chosen.models, chosen.fine_tuning.model)):
         reason = missing_model(name)
         if reason:

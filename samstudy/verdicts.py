@@ -2,7 +2,7 @@
 
 *supported*: the whole 95 % interval lies beyond the threshold, on the stated side. *not supported*: it does not; where
 it holds the threshold the note says that the run cannot tell. *not testable here*: there are no rows for it, or too
-few patients for an interval; the note says which. Real images and phantoms are never put together.
+few patients for an interval; the note says which. Real and drawn images are never put together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from samstudy.errors import StudyError
 from samstudy.findings import Finding, balanced_mean, nothing, rank_spread
 from samstudy.hypotheses import Hypotheses, Hypothesis
 from samstudy.metrics import METRICS
-from samstudy.phantoms import PREFIX
+from samstudy.phantoms import PREFIX, kind_of_images
 from samstudy.statistics import BASELINE, headline
 from samstudy.tables import format_cell
 
@@ -61,7 +61,7 @@ def verdicts(
     -------
     pandas.DataFrame
         Columns :data:`COLUMNS`; one row per hypothesis, model, prompt and kind of images (``images``: real, phantom,
-        or none), in that order. No hypotheses: no rows.
+        drawn for the drawn scenes, or none), in that order. No hypotheses: no rows.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def verdicts(
         for model in models:
             for prompt in test.prompts:
                 of_prompt = table[(table["model"] == model) & (table["prompt"] == prompt)]
-                for images, found in _findings(test, hypotheses.general_domain, of_prompt, seed, n_boot):
+                for images, found in _findings(test, hypotheses, of_prompt, seed, n_boot):
                     rows.append(_row(test, model, prompt, images, found))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -159,10 +159,10 @@ def _judge(test: Hypothesis, found: Finding) -> tuple[str, str]:
 
 
 def _findings(
-    test: Hypothesis, general_domain: tuple[str, ...], table: pd.DataFrame, seed: int, n_boot: int
+    test: Hypothesis, hypotheses: Hypotheses, table: pd.DataFrame, seed: int, n_boot: int
 ) -> Iterator[tuple[str, Finding]]:
     benchmark = table["dataset"].str.removeprefix(PREFIX)
-    is_general = benchmark.isin(general_domain)
+    is_general = hypotheses.is_general(table["dataset"])
     wanted = is_general if test.domain == "general" else ~is_general
     if test.datasets:
         wanted &= benchmark.isin(test.datasets)
@@ -170,12 +170,14 @@ def _findings(
         wanted &= table["target"].isin([*test.targets, test.against])
     rows = table[wanted]
     if rows.empty:
-        yield "none", nothing(_absent(test, general_domain))
+        yield "none", nothing(_absent(test, hypotheses.general_domain))
         return
-    is_phantom = rows["dataset"].str.startswith(PREFIX)
-    for images, here in (("real", rows[~is_phantom]), ("phantom", rows[is_phantom])):
+    kind = table["dataset"].map(kind_of_images)
+    for images in ("real", "phantom", "drawn"):
+        here = rows[kind[wanted] == images]
         if len(here):
-            yield images, _compare(test, here, table[is_general], seed, n_boot)
+            is_alike = (kind == "real") == (images == "real")
+            yield images, _compare(test, here, table[is_general & is_alike], seed, n_boot)
 
 
 def _absent(test: Hypothesis, general_domain: tuple[str, ...]) -> str:
@@ -192,7 +194,8 @@ def _absent(test: Hypothesis, general_domain: tuple[str, ...]) -> str:
 def _compare(test: Hypothesis, rows: pd.DataFrame, control: pd.DataFrame, seed: int, n_boot: int) -> Finding:
     if test.compare == "gap":
         if control.empty:
-            return nothing("there is no general-domain data set in this run to compare with")
+            kind = "real" if kind_of_images(rows["dataset"].iloc[0]) == "real" else "drawn"
+            return nothing(f"there is no general-domain data set of {kind} images in this run to compare with")
         return balanced_mean(rows, test.measure, control, seed, n_boot)
     if test.compare == "spread":
         return rank_spread(rows, test.measure, seed, n_boot)

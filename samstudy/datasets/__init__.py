@@ -1,4 +1,4 @@
-"""Data sets by name: the benchmarks, their phantoms, those described in ``study.yaml``, and ``folder:<path>``."""
+"""Data sets by name: benchmarks, their phantoms, controls, those described in ``study.yaml``, ``folder:<path>``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from samstudy.datasets.cystoid_fluid import CystoidFluid
 from samstudy.datasets.drishti_gs import DrishtiGS
 from samstudy.datasets.drive import Drive
 from samstudy.datasets.folder import FolderDataset
+from samstudy.datasets.heldout_scenes import HeldoutScenes
 from samstudy.datasets.isic import ISIC
 from samstudy.datasets.mni152 import MNI152
 from samstudy.datasets.own import own_dataset
 from samstudy.datasets.phantom import phantom_of
 from samstudy.datasets.refuge import Refuge
 from samstudy.datasets.rim_one_r3 import RimOneR3
+from samstudy.datasets.voc2012 import Voc2012
 from samstudy.errors import StudyError, unknown_name
 from samstudy.paths import project_root
 from samstudy.phantoms import PREFIX
@@ -29,10 +31,12 @@ __all__ = ["DATASETS", "Dataset", "DatasetInfo", "FolderDataset", "Record", "kno
 
 DATASETS: Registry[type[Dataset]] = Registry("dataset")
 DATASETS.register("mni152")(MNI152)
-DATASETS.register("folder")(FolderDataset)
 for _kind in (ISIC, DrishtiGS, RimOneR3, Refuge, Drive, Aroi, CystoidFluid, Amos, ChestXray):
     DATASETS.register(_kind.info.name)(_kind)
     DATASETS.register(f"{PREFIX}{_kind.info.name}")(phantom_of(_kind))
+for _kind in (Voc2012, HeldoutScenes):
+    DATASETS.register(_kind.info.name)(_kind)
+DATASETS.register("folder")(FolderDataset)
 
 
 def load_dataset(spec: str, root: str | Path | None = None, **options: object) -> Dataset:

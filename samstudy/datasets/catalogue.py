@@ -83,7 +83,7 @@ def _line(kind: type[Dataset], has_phantom: bool) -> str:
         info.modality,
         _listed(info.targets) or "as in the files",
         _n_images(kind),
-        _split(kind),
+        said_split(kind),
         info.group_noun,
         "fetch" if info.downloads else "by hand" if info.steps else "nothing to do",
         f"`{PREFIX}{info.name}`" if has_phantom else "–",
@@ -107,7 +107,7 @@ def _n_images(kind: type[Dataset]) -> str:
     return str(kind.info.n_images or "as in the files")
 
 
-def _split(kind: type[Dataset]) -> str:
+def said_split(kind: type[Dataset]) -> str:
     """Return images, or groups where the table names these, of each part; else the rule."""
     path = splits_dir() / f"{getattr(kind, 'split_table', kind.info.name)}.csv"
     if not path.is_file():

@@ -19,7 +19,7 @@ from samstudy.cells import OBJECT
 from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.paths import PACKAGE_DIR
-from samstudy.phantoms import PREFIX, shown_name
+from samstudy.phantoms import SCENES, kind_of_images, shown_name
 
 STYLE = PACKAGE_DIR / "style.mplstyle"
 SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN = 3.5, 7.2
@@ -264,32 +264,39 @@ def stamps(table: pd.DataFrame | None, info: Any = None) -> list[str]:
     table : pandas.DataFrame or None
         Score table; the names of its data sets tell which are drawn.
     info : DatasetInfo, optional
-        ``synthetic`` marks a phantom.
+        ``synthetic`` marks what is drawn.
 
     Returns
     -------
     list of str
         Empty for real data and official models.
     """
+    kinds, demonstration = _kinds(table, info), palette.DEMONSTRATION_MODEL
+    is_demonstration = table is not None and "model" in table and demonstration in set(table["model"])
     notes = []
-    if is_synthetic(table, info):
-        some = table is not None and "dataset" in table and not _drawn_names(table).all()
-        which = "the data sets named PHANTOM are" if some else "PHANTOM:"
+    if "phantom" in kinds:
+        which = "the data sets named PHANTOM are" if len(kinds) > 1 else "PHANTOM:"
         notes.append(f"{which} drawn images, no patients")
-    if table is not None and "model" in table and palette.DEMONSTRATION_MODEL in set(table["model"]):
-        notes.append(f"demonstration model {palette.DEMONSTRATION_MODEL}: not the paper's numbers")
+    if "drawn" in kinds:
+        home = f", of the kind that {demonstration} was pretrained on" if is_demonstration else ""
+        notes.append(f"{shown_name(SCENES)}: no photographs{home}")
+    if is_demonstration:
+        notes.append(f"demonstration model {demonstration}: not the paper's numbers")
     return notes
 
 
 def is_synthetic(table: pd.DataFrame | None, info: Any = None) -> bool:
     """Say whether any of the data are drawn rather than acquired: by the info, or the table's data set names."""
-    if getattr(info, "synthetic", False):
-        return True
-    return table is not None and "dataset" in table and bool(_drawn_names(table).any())
+    return bool(_kinds(table, info) - {"real"})
 
 
-def _drawn_names(table: pd.DataFrame) -> pd.Series:
-    return table["dataset"].astype(str).str.startswith(PREFIX)
+def _kinds(table: pd.DataFrame | None, info: Any) -> set[str]:
+    """Kinds of images by the table's data set names, and by an info that says that they are drawn."""
+    names = table["dataset"].unique() if table is not None and "dataset" in table else []
+    kinds = {kind_of_images(name) for name in names}
+    if getattr(info, "synthetic", False) and not kinds - {"real"}:
+        kinds.add("drawn" if info.name == SCENES else "phantom")
+    return kinds
 
 
 def info_of(dataset: Any) -> Any:

@@ -7,6 +7,24 @@ shared with the scenes that ``vit_t`` is pretrained on.
 
 from __future__ import annotations
 
-from samstudy.phantoms.base import PHANTOMS, PREFIX, Phantom, phantom_root, shown_name, write_phantom
+from samstudy.phantoms.base import (
+    PHANTOMS,
+    PREFIX,
+    SCENES,
+    Phantom,
+    kind_of_images,
+    phantom_root,
+    shown_name,
+    write_phantom,
+)
 
-__all__ = ["PHANTOMS", "PREFIX", "Phantom", "phantom_root", "shown_name", "write_phantom"]
+__all__ = [
+    "PHANTOMS",
+    "PREFIX",
+    "SCENES",
+    "Phantom",
+    "kind_of_images",
+    "phantom_root",
+    "shown_name",
+    "write_phantom",
+]

@@ -21,6 +21,9 @@ from samstudy.registry import Registry
 PREFIX = "phantom_"
 """What the name of a benchmark's phantom begins with."""
 
+SCENES = "heldout_scenes"
+"""The drawn control of the study, which stands for no benchmark (see ``samstudy.datasets.heldout_scenes``)."""
+
 Writer = Callable[[Path, Mapping[str, int], int], Iterator[str]]
 
 
@@ -59,10 +62,19 @@ for _name in (
 """Module of each phantom; it defines ``PHANTOM``."""
 
 
-def shown_name(dataset: object) -> str:
-    """Name of a data set as shown: ``"phantom_drive"`` -> ``"PHANTOM drive"``, so that nobody takes it for real."""
+def kind_of_images(dataset: object) -> str:
+    """Return what the images of a data set are, by its name: ``"real"``, ``"phantom"``, or ``"drawn"`` as the scenes."""
     text = str(dataset)
-    return f"PHANTOM {text.removeprefix(PREFIX)}" if text.startswith(PREFIX) else text
+    return "phantom" if text.startswith(PREFIX) else "drawn" if text == SCENES else "real"
+
+
+def shown_name(dataset: object) -> str:
+    """Name of a data set as shown, so that nobody takes it for real.
+
+    ``"phantom_drive"`` -> ``"PHANTOM drive"``; ``"heldout_scenes"`` -> ``"DRAWN heldout_scenes"``.
+    """
+    text, kind = str(dataset), kind_of_images(dataset)
+    return text if kind == "real" else f"{kind.upper()} {text.removeprefix(PREFIX)}"
 
 
 def load_phantom(name: str) -> Phantom:
