@@ -127,11 +127,13 @@ figures: $(DATA) $(ZERO_SHOT) $(FINE_TUNE) $(SUMMARY)
 
 .SECONDEXPANSION:
 
-$(DATA): $(EXECUTED)/%.00_data.ipynb: notebooks/00_data.ipynb $$(call split_of,$$*) $$(call drawn_by,$$*) study.yaml $(PACKAGE)
+$(DATA): $(EXECUTED)/%.00_data.ipynb: \
+    notebooks/00_data.ipynb $$(call split_of,$$*) $$(call drawn_by,$$*) study.yaml $(PACKAGE)
 	$(RUN) -p dataset $*
 
 $(ZERO_SHOT): $(EXECUTED)/%.10_zero_shot.ipynb: \
-    notebooks/10_zero_shot.ipynb $$(call split_of,$$*) $$(call drawn_by,$$*) study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
+    notebooks/10_zero_shot.ipynb $$(call split_of,$$*) $$(call drawn_by,$$*) study.yaml $(PACKAGE) $(WEIGHTS) \
+    $(LIMIT_FILE)
 	$(RUN_MODELS)
 
 $(FINE_TUNE): $(EXECUTED)/%.20_fine_tune.ipynb: \
