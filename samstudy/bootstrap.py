@@ -142,7 +142,12 @@ def resampled_interval(
     drawn = np.concatenate([statistic(weights) for weights in _weights(sizes, rng, n_boot, block)])
     if np.isnan(drawn).any():
         return Interval(np.nan, np.nan, "no interval: undefined on a resample")
-    note = f"only {fewest} groups: the interval is rough and rather too narrow" if fewest < FEW_GROUPS else ""
+    where = " in a data set" if len(sizes) > 1 else ""
+    note = (
+        f"only {fewest} groups{where}: the interval is rough and rather too narrow"
+        if fewest < FEW_GROUPS
+        else ""
+    )
     return Interval(quantile(drawn, _LEVELS[0]), quantile(drawn, _LEVELS[1]), note)
 
 

@@ -16,6 +16,7 @@ from samstudy.bootstrap import MIN_GROUPS, resampled_interval
 from samstudy.cells import Row, counts, left_out
 from samstudy.comparisons import group_values
 from samstudy.phantoms import shown_name
+from samstudy.ranks import evened
 from samstudy.seeds import rng_for
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -80,8 +81,10 @@ def balanced_mean(
 def rank_spread(rows: pd.DataFrame, measure: str, seed: int = 0, n_boot: int = 2000) -> Finding:
     """Epsilon squared of Kruskal and Wallis between benchmarks, one value per group.
 
-    Of the same groups it equals :func:`samstudy.comparisons.compare_benchmarks`. Resampling repeats groups, whose ties
-    sharpen the difference: the interval leans upwards, by about (k - 1) / (n - 1) for k benchmarks and n groups.
+    Of the same groups it equals :func:`samstudy.comparisons.compare_benchmarks`. Chance alone lifts it above 0, by
+    about (k - 1) / (n - 1) for k benchmarks and n groups, and resampling, which repeats groups, by as much again:
+    percentiles would lie too high. The interval is reflected instead (basic bootstrap, Davison & Hinkley 1997) on
+    Fisher's z of the square root, the correlation ratio, and stretched where it would not hold the number itself.
 
     Parameters and left-out rows are those of :func:`balanced_mean`; there is nothing to compare in fewer than two
     data sets.
@@ -92,7 +95,18 @@ def rank_spread(rows: pd.DataFrame, measure: str, seed: int = 0, n_boot: int = 2
         return nothing(
             f"{len(names)} data set(s) of at least {MIN_GROUPS} groups: two are needed to compare", **without
         )
-    return _finding(scored, without, _epsilon_squared(scored, names, measure), seed, n_boot)
+    found = _finding(scored, without, _epsilon_squared(scored, names, measure), seed, n_boot)
+    low, high = _reflected(found.value, found.low, found.high)
+    return found._replace(low=low, high=high)
+
+
+def _reflected(share: float, low: float, high: float) -> tuple[float, float]:
+    """Mirror percentiles of a share of variance at the share itself, on the z scale; NaN stays."""
+    if np.isnan([share, low, high]).any() or low == share == high:
+        return low, high
+    centre, *ends = np.arctanh(np.sqrt(np.clip([share, high, low], 0, 1 - np.finfo(float).eps)))
+    mirrored = np.tanh(np.maximum(2 * centre - np.array(ends), 0)) ** 2
+    return float(min(mirrored[0], share)), float(max(mirrored[1], share))
 
 
 def _usable(rows: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, Row]:
@@ -149,7 +163,7 @@ def _weighted_means(scored: pd.DataFrame, names: list[str], measure: str, signs:
 def _epsilon_squared(scored: pd.DataFrame, names: list[str], measure: str) -> Statistic:
     values = group_values(scored, measure).set_index(["dataset", "group_id"])["value"]
     column = _columns(scored)
-    _, code = np.unique(values[list(column)].to_numpy(), return_inverse=True)
+    _, code = np.unique(evened(values[list(column)].to_numpy()), return_inverse=True)
     is_of = np.array([[name == wanted for wanted in names] for name, _ in column], float)
     is_value = np.eye(code.max() + 1)[code]
 

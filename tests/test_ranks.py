@@ -79,3 +79,21 @@ def test_holm_by_hand():
     assert holm([0.9, 0.8]) == pytest.approx([1, 1])
     assert holm([]).size == 0
     assert np.isnan(holm([np.nan])).all()
+
+
+def test_means_of_equal_scores_in_another_order_are_no_difference():
+    scores = [0.1, 0.2, 0.3]
+    a, b = np.mean(scores), np.mean(scores[::-1]) + np.spacing(0.2)
+    assert a != b
+    assert signed_rank([a - b] * 6) == (6, 0, 1, 0)
+    assert friedman(np.array([[a, b, a]] * 6)) == (6, 0, 1, 0)
+    assert kruskal_wallis([np.full(5, a), np.full(5, b)]) == (10, 0, 1, 0)
+
+
+def test_few_and_tied_differences_get_the_exact_probability():
+    """Five alike: two of the 32 signs are as extreme; the normal approximation would say 0.03."""
+    found = signed_rank([0.1] * 5)
+    assert (found.p, found.effect) == (2 / 32, 1)
+    # 1 and 1 share rank 1.5: sums of at most 1.5 come from {}, and either; twice 3 of 32
+    assert signed_rank([-1, 1, 2, 3, 4]).p == pytest.approx(6 / 32)
+    assert signed_rank([np.inf] * 4 + [-1.0]).p == pytest.approx(4 / 32)
