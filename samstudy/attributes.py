@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from samstudy.datasets import Dataset
 from samstudy.errors import DataError, StudyError
-from samstudy.inference import check_image
+from samstudy.images.display import check_image
 from samstudy.masks import as_mask, bounds_of
 from samstudy.registry import Registry
 from samstudy.types import target_of

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from samstudy.errors import DataError
-from samstudy.inference import Embedding, check_image
+from samstudy.images.display import check_image
+from samstudy.inference import Embedding
 from samstudy.types import Prediction, Prompt, target_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from samstudy.inference import PREPROCESSING, Embedding, check_image
+from samstudy.images.display import check_image
+from samstudy.inference import PREPROCESSING, Embedding
 from samstudy.models import Model
 from samstudy.paths import cache_dir, written_whole
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from samstudy.errors import DataError, StudyError
 from samstudy.everything import propose
+from samstudy.images.display import check_image
 from samstudy.types import Prediction, Prompt
 
 PREPROCESSING = "resize-longest-side/pad-right-bottom/v1"
@@ -44,23 +45,6 @@ class Embedding:
     input_hw: tuple[int, int]
     size_hw: tuple[int, int]
     key: str = ""
-
-
-def check_image(image: np.ndarray) -> None:
-    """Refuse anything that is not a uint8 H x W x 3 array.
-
-    Raises
-    ------
-    DataError
-        With the shape and type that were given.
-    """
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise DataError(
-            f"an image must be a uint8 array H x W x 3 in [0, 255], not {got}: see samstudy.images."
-        )
-    if min(image.shape[:2]) == 0:
-        raise DataError(f"the image has no pixels (shape {image.shape}).")
 
 
 @torch.no_grad()

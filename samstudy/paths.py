@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -58,6 +59,17 @@ def figures_dir(profile: str) -> Path:
 def checkpoints_dir() -> Path:
     """Folder where checkpoints are downloaded to and looked for."""
     return project_root() / "data" / "raw" / "checkpoints"
+
+
+def slug(dataset: str) -> str:
+    """File-name form of a data set: ``"folder:/data/My set"`` -> ``"folder_My_set"``."""
+    name = f"folder_{Path(dataset.split(':', 1)[1]).name}" if dataset.startswith("folder:") else dataset
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+
+
+def table_path(profile: str, dataset: str, stage: str) -> Path:
+    """Where the score table of a stage is kept."""
+    return results_dir(profile) / f"{slug(dataset)}.{stage}.parquet"
 
 
 @contextmanager

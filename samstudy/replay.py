@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from samstudy.datasets import Dataset
-from samstudy.embeddings import embed
-from samstudy.models import Model
 from samstudy.prompts import PROMPTS, converse
 from samstudy.questions import dialogue_for
 from samstudy.types import Prompt, Sample
+
+if TYPE_CHECKING:
+    from samstudy.models import Model
 
 
 def predict_sample(
@@ -35,6 +38,9 @@ def predict_sample(
         Per row: object_id, the prompt (the last of several turns), and the candidate (bool H x W) that the
         row's mask choice takes.
     """
+    # with it comes torch, which figures of a table or of a data set do not need
+    from samstudy.embeddings import embed
+
     dialogues = [
         dialogue_for(dataset, sample, row.object_id, [PROMPTS[row.prompt]], seed) for row in rows.itertuples()
     ]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pandas as pd
 
@@ -16,7 +14,7 @@ from samstudy.datasets import Dataset, load_dataset
 from samstudy.errors import ModelError, StudyError
 from samstudy.evaluation import evaluate
 from samstudy.models import Model, SamModel, load_model
-from samstudy.paths import results_dir
+from samstudy.paths import results_dir, slug, table_path
 from samstudy.present import present_datasets, tunable_datasets
 from samstudy.provenance import code_sha
 from samstudy.results import read_table, write_table
@@ -26,17 +24,6 @@ from samstudy.tuning import Recipe, finetune, save_tuned
 from samstudy.tuning.examples import choose_shots, validation_ids
 
 STAGES = ("zero_shot", "fine_tune")
-
-
-def slug(dataset: str) -> str:
-    """File-name form of a data set: ``"folder:/data/My set"`` -> ``"folder_My_set"``."""
-    name = f"folder_{Path(dataset.split(':', 1)[1]).name}" if dataset.startswith("folder:") else dataset
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
-
-
-def table_path(profile: str, dataset: str, stage: str) -> Path:
-    """Where the score table of a stage is kept."""
-    return results_dir(profile) / f"{slug(dataset)}.{stage}.parquet"
 
 
 def zero_shot(

@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from samstudy.domain import Separability, embedding_map, pooled_embeddings, separability
 from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.figures.common import DOUBLE_COLUMN_IN, head, info_of, shorten, stamp, style
@@ -20,6 +19,7 @@ from samstudy.phantoms import shown_name
 
 if TYPE_CHECKING:
     from samstudy.datasets import Dataset
+    from samstudy.domain import Separability
     from samstudy.models import SamModel
 
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -102,6 +102,9 @@ def draw_domain_of(
     StudyError
         If there is nothing to map or to tell apart: fewer than 4 images, or than 2 data sets of two groups.
     """
+    # with it comes torch, which no other figure needs
+    from samstudy.domain import embedding_map, pooled_embeddings, separability
+
     seen = {str(name): list(ids.unique()) for name, ids in table.groupby("dataset", sort=False)["image_id"]}
     pooled = pooled_embeddings(datasets, model, seen, progress=False)
     found = separability(pooled, seed)

@@ -19,7 +19,7 @@ from skimage.measure import find_contours
 from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.figures.common import SINGLE_COLUMN_IN, style
-from samstudy.inference import check_image
+from samstudy.images.display import check_image
 from samstudy.masks import as_mask
 from samstudy.types import Prompt
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from samstudy.errors import DataError
+
 CT_WINDOW = (40.0, 400.0)
 PERCENTILES = (0.5, 99.5)
 HU_CEILING_OF_AIR = -500.0
@@ -118,3 +120,20 @@ def to_rgb(values: np.ndarray, bounds: tuple[float, float] | None = None) -> tup
     rgb = values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
     # a copy: Pillow hands out read-only arrays
     return np.array(rgb, order="C"), notes
+
+
+def check_image(image: np.ndarray) -> None:
+    """Refuse anything that is not a uint8 H x W x 3 array.
+
+    Raises
+    ------
+    DataError
+        With the shape and type that were given.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise DataError(
+            f"an image must be a uint8 array H x W x 3 in [0, 255], not {got}: see samstudy.images."
+        )
+    if min(image.shape[:2]) == 0:
+        raise DataError(f"the image has no pixels (shape {image.shape}).")
