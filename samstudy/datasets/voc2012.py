@@ -203,8 +203,8 @@ def _class_of(code: int, under: np.ndarray, paths: Mapping[str, Path], notes: li
         raise FileError(paths["class"], f"has no class where {shown(paths['object'])} has object {code}.")
     (index, n_pixels), *others = counts.most_common()
     if others:
-        text = f"gives object {code} several classes; taken: {CLASSES[index - 1]}, of {n_pixels} of its {len(under)} pixels."
-        notes.append((paths["class"], text))
+        whole = f"the class of {n_pixels} of its {len(under)} pixels is taken, {CLASSES[index - 1]}."
+        notes.append((paths["class"], f"gives object {code} several classes: {whole}"))
     return CLASSES[index - 1]
 
 
