@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -15,6 +15,9 @@ from samstudy.entries import Section
 from samstudy.errors import StudyError, unknown_name
 from samstudy.hypotheses import Hypotheses, read_hypotheses
 from samstudy.paths import project_root
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class Profile:
         Its name in ``study.yaml`` and what it is for, in a few words.
     datasets, models, prompts : tuple of str
         Registered names, in the order in which they are shown.
+    headline : tuple of str
+        Those of the prompts that the main tables and figures show and that tests compare; the others have figures and
+        a table of their own.
     zero_shot : ZeroShot
     fine_tuning : FineTuning
     seed : int
@@ -82,9 +88,15 @@ class Profile:
     datasets: tuple[str, ...]
     models: tuple[str, ...]
     prompts: tuple[str, ...]
+    headline: tuple[str, ...]
     zero_shot: ZeroShot
     fine_tuning: FineTuning
     seed: int
+
+    def shown(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the headline prompts; the whole table where it has none of them."""
+        kept = table[table["prompt"].isin(self.headline)]
+        return kept if len(kept) else table
 
 
 @dataclass(frozen=True)
@@ -232,8 +244,15 @@ def _names_of(chosen: Profile, kind: str) -> tuple[str, ...]:
 
 def _read_profile(profiles: Section, name: str, seed: int) -> Profile:
     section = profiles.section(
-        name, ("about", "datasets", "models", "prompts", "zero_shot", "fine_tuning"), optional=("seed",)
+        name, ("about", "datasets", "models", "prompts", "zero_shot", "fine_tuning"), ("headline", "seed")
     )
+    prompts = section.names("prompts")
+    headline = section.names("headline") if "headline" in section.entries else prompts
+    for prompt in headline:
+        if prompt not in prompts:
+            raise StudyError(
+                f"profiles.{name}.headline: {unknown_name('prompt of this profile', prompt, prompts)}"
+            )
     zero_shot = section.section("zero_shot", ("limit",))
     tuning = section.section(
         "fine_tuning", ("model", "shots", "prompts", "limit", "seeds", "steps"), ("targets",)
@@ -244,7 +263,8 @@ def _read_profile(profiles: Section, name: str, seed: int) -> Profile:
         about=section.text("about"),
         datasets=section.names("datasets"),
         models=section.names("models"),
-        prompts=section.names("prompts"),
+        prompts=prompts,
+        headline=headline,
         zero_shot=ZeroShot(limit=zero_shot.cap("limit")),
         fine_tuning=FineTuning(
             model=tuning.text("model"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from samstudy.errors import StudyError
+from samstudy.prompts import PROMPTS
 from samstudy.study import check_names, load_study, profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,13 +58,26 @@ BENCHMARKS = (
 )  # fmt: skip
 
 
-def test_demo_runs_the_seven_prompt_modes_on_real_mri_and_nine_phantoms() -> None:
-    demo = load_study(ROOT / "study.yaml").profiles["demo"]
-    assert demo.datasets == ("mni152", *(f"phantom_{name}" for name in BENCHMARKS))
-    assert load_study(ROOT / "study.yaml").profiles["paper"].datasets == ("mni152", *BENCHMARKS)
-    assert set(demo.prompts) == {
-        "point_center", "points_p5", "points_p5n5", "box", "box_jitter10", "box_point", "boxes_parts",
-    }  # fmt: skip
+def test_both_profiles_ask_in_every_way_that_is_registered() -> None:
+    study = load_study(ROOT / "study.yaml")
+    demo, paper = study.profiles["demo"], study.profiles["paper"]
+    assert demo.datasets == ("mni152", *(f"phantom_{name}" for name in BENCHMARKS), "heldout_scenes")
+    assert paper.datasets == ("mni152", *BENCHMARKS, "voc2012", "heldout_scenes")
+    # everything mode: a coarse grid of points where there is no GPU, the official one where there is
+    assert set(demo.prompts) == set(PROMPTS) - {"everything"}
+    assert set(paper.prompts) == set(PROMPTS) - {"everything_8"}
+
+
+def test_headline_prompts_are_prompts_of_the_profile_and_pick_rows(tmp_path: Path) -> None:
+    entries = grid()
+    entries["profiles"]["small"] |= {"prompts": ["box", "box_point"], "headline": ["box"]}
+    chosen = load_study(written(tmp_path, entries)).profiles["small"]
+    table = pd.DataFrame({"prompt": ["box", "point_center"], "dice": [0.5, 0.1]})
+    assert list(chosen.shown(table)["dice"]) == [0.5]
+    assert len(chosen.shown(table[table["prompt"] == "point_center"])) == 1
+    entries["profiles"]["small"]["headline"] = ["boxx"]
+    with pytest.raises(StudyError, match="headline.*'boxx'"):
+        load_study(written(tmp_path, entries))
 
 
 def test_values_and_hash_are_those_of_the_file(tmp_path: Path) -> None:
