@@ -8,15 +8,18 @@ import torch
 from drawn import DrawnDataset, tiny_sam
 from score_tables import row
 from segment_anything import SamAutomaticMaskGenerator
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from samstudy import everything
 from samstudy.baselines import EllipseModel
+from samstudy.decoder import attend, draw_masks, predict_iou
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
 from samstudy.evaluation import evaluate
 from samstudy.everything import OFFICIAL, SMALL, Thresholds, n_proposals, propose, thresholds_of
 from samstudy.inference import Embedding
 from samstudy.models import SamModel
+from samstudy.proposals import candidates
 from samstudy.recall import count_proposals, object_recall
 from samstudy.results import make_table
 from samstudy.types import Prediction, Prompt
@@ -40,20 +43,103 @@ def small_vit_t():
     return SamModel("vit_t", sam)
 
 
-@pytest.mark.parametrize("size_hw", [(40, 56), (128, 128), (200, 150)])
-def test_equals_the_official_generator(small_vit_t, loose, size_hw):
+def by_the_official_generator(model, image, points_per_side, wanted, **more):
+    """Masks and predicted IoU of the official generator, surest first."""
+    found = SamAutomaticMaskGenerator(
+        model.sam,
+        points_per_side,
+        pred_iou_thresh=wanted.predicted_iou,
+        stability_score_thresh=wanted.stability,
+        **more,
+    ).generate(image)
+    found.sort(key=lambda candidate: -candidate["predicted_iou"])
+    masks = [candidate["segmentation"] for candidate in found]
+    return np.stack(masks), np.array([candidate["predicted_iou"] for candidate in found], np.float32)
+
+
+def drawn_image(size_hw):
     image = np.random.default_rng(0).integers(0, 90, (*size_hw, 3), dtype=np.uint8)
     image[5:25, 5:25] += 120
     image[25:38, 30:50] += 80
-    official = SamAutomaticMaskGenerator(
-        small_vit_t.sam, SIDE, pred_iou_thresh=LOOSE.predicted_iou, stability_score_thresh=LOOSE.stability
-    ).generate(image)
+    return image
+
+
+@pytest.mark.parametrize("size_hw", [(40, 56), (128, 128), (200, 150)])
+@pytest.mark.parametrize("wanted", [LOOSE, SMALL])
+def test_equals_the_official_generator(small_vit_t, monkeypatch, size_hw, wanted):
+    monkeypatch.setattr(everything, "thresholds_of", lambda sam: wanted)
+    image = drawn_image(size_hw)
+    masks, iou_pred = by_the_official_generator(small_vit_t, image, SIDE, wanted)
     ours = propose(small_vit_t.sam, small_vit_t.embed(image), SIDE)
-    assert n_proposals(ours) == len(official) > 1
+    assert n_proposals(ours) == len(masks) > 1
     assert (np.diff(ours.iou_pred) <= 0).all()
-    expected = sorted(official, key=lambda found: -found["predicted_iou"])
-    np.testing.assert_allclose(ours.iou_pred, [found["predicted_iou"] for found in expected], atol=1e-6)
-    np.testing.assert_array_equal(ours.masks, [found["segmentation"] for found in expected])
+    np.testing.assert_array_equal(ours.iou_pred, iou_pred)
+    np.testing.assert_array_equal(ours.masks, masks)
+
+
+class PooledEncoder(torch.nn.Module):
+    """Stands for an image encoder: colours, averaged over cells and mixed."""
+
+    img_size = 64
+
+    def __init__(self):
+        super().__init__()
+        self.mix = torch.nn.Conv2d(3, 32, 1)
+
+    def forward(self, pixels):
+        return self.mix(torch.nn.functional.avg_pool2d(pixels, 4))
+
+
+@pytest.fixture(scope="module")
+def official_kind():
+    """The official prompt encoder and decoder, small, whose masks lie on both sides of the official thresholds."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        transformer = TwoWayTransformer(depth=2, embedding_dim=32, num_heads=2, mlp_dim=64)
+        decoder = MaskDecoder(transformer_dim=32, transformer=transformer, iou_head_hidden_dim=32)
+        sam = Sam(PooledEncoder(), PromptEncoder(32, (16, 16), (64, 64), 16), decoder).eval()
+    with torch.no_grad():
+        sam.mask_decoder.iou_prediction_head.layers[-1].bias.add_(0.93)
+        for head in sam.mask_decoder.output_hypernetworks_mlps:
+            head.layers[-1].weight.mul_(1500)
+            head.layers[-1].bias.mul_(1500)
+    return SamModel("official_kind", sam.requires_grad_(False))
+
+
+def test_equals_the_official_generator_where_its_thresholds_drop_some(official_kind, monkeypatch):
+    monkeypatch.setattr("samstudy.proposals._NMS_IOU", 1.0)  # the boxes of random masks are all alike
+    image = drawn_image((48, 64))
+    embedding = official_kind.embed(image)
+    found = {}
+    for wanted in (LOOSE, Thresholds(OFFICIAL.predicted_iou, 0.0), OFFICIAL):
+        masks, iou_pred = by_the_official_generator(official_kind, image, 6, wanted, box_nms_thresh=1.0)
+        found[wanted], ours = candidates(official_kind.sam, embedding, 6, wanted)
+        np.testing.assert_array_equal(ours, iou_pred)
+        np.testing.assert_array_equal(found[wanted], masks)
+    everything_there, sure, stable = map(len, found.values())
+    assert everything_there > sure > stable > 0
+
+
+def test_what_prompts_share_is_computed_once_with_the_same_result(official_kind):
+    sam = official_kind.sam
+    features = official_kind.embed(drawn_image((48, 64))).features
+    points_xy = torch.rand(5, 1, 2, generator=torch.Generator().manual_seed(0)) * 64
+    with torch.inference_mode():
+        sparse, dense = sam.prompt_encoder((points_xy, torch.ones(5, 1)), boxes=None, masks=None)
+        tokens, cells = attend(sam, features, sparse, dense)
+        image_pe = sam.prompt_encoder.get_dense_pe()
+        logits, iou_pred = sam.mask_decoder.predict_masks(features, image_pe, sparse, dense)
+    torch.testing.assert_close(draw_masks(sam, tokens, cells), logits, rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(predict_iou(sam, tokens), iou_pred, rtol=1e-6, atol=1e-6)
+
+
+def test_no_mask_is_drawn_that_the_model_is_not_sure_of(official_kind, monkeypatch):
+    monkeypatch.setattr("samstudy.proposals.draw_masks", lambda *_: pytest.fail("a mask was drawn"))
+    masks, iou_pred = candidates(
+        official_kind.sam, official_kind.embed(drawn_image((48, 64))), 6, Thresholds(9, 0)
+    )
+    assert masks.shape == (0, 48, 64)
+    assert iou_pred.shape == (0,)
 
 
 def test_duplicates_are_removed_on_the_cpu_wherever_the_candidates_are(tiny_model, loose, monkeypatch):
