@@ -237,6 +237,16 @@ def test_what_depends_on_a_changed_file_is_rebuilt(built: Checkout, changed: str
     assert built.asked() == rebuilt
 
 
+def test_only_the_drawn_control_follows_the_code_that_draws_its_scenes(checkout: Checkout) -> None:
+    checkout.write("datasets.txt", "brain heldout_scenes")
+    drawn_by = checkout.write("samstudy/pretrain/leaves.py", "")
+    assert checkout.make("figures", STUB_PARTIAL="heldout_scenes").returncode == 0
+    checkout.asked()
+    os.utime(drawn_by)
+    checkout.make("figures", STUB_PARTIAL="heldout_scenes")
+    assert checkout.asked() == ["heldout_scenes.00_data", "heldout_scenes.10_zero_shot"]
+
+
 def test_limit_is_passed_on_and_changing_it_rebuilds(built: Checkout) -> None:
     done = built.make("figures", "LIMIT=3")
     log = (built.folder / "asked.log").read_text()
