@@ -7,6 +7,8 @@ import torch
 
 from samstudy.datasets.base import Dataset, DatasetInfo, Reading, Record
 from samstudy.errors import DataError
+from samstudy.inference import Embedding
+from samstudy.types import Prediction
 from samstudy.vit_t import VitTConfig, build_vit_t
 
 TINY = VitTConfig(
@@ -77,3 +79,26 @@ class DrawnDataset(Dataset):
         if self.only:
             labels = {self.only: labels[self.only]}
         return Reading(image, labels, spacing_mm=(0.5, 0.5))
+
+
+class Oracle:
+    """Knows the masks: answers with a function of the reference, found by the prompt's target and image."""
+
+    name, weights_sha, encoder_sha, fold, uses_image, image_size = "known", "w", "", 0, True, 0
+
+    def __init__(self, dataset, answer, iou_pred=(0.5, 0.1, 0.9, 0.2), tuning="none", shots=0):
+        self.tuning, self.shots = tuning, shots
+        self.by_pixels = {dataset.load(i).image.tobytes(): dataset.load(i) for i in dataset.ids("all")}
+        self.answer, self.iou_pred = answer, np.array(iou_pred, np.float32)
+
+    def prepare(self, dataset):
+        """Nothing."""
+
+    def embed(self, image):
+        """Remember the image."""
+        self.sample = self.by_pixels[image.tobytes()]
+        return Embedding(None, image.shape[:2], image.shape[:2])
+
+    def predict(self, embedding, prompts):
+        """Answer from the reference."""
+        return [Prediction(self.answer(self.sample.labels[p.target]), self.iou_pred) for p in prompts]

@@ -56,6 +56,11 @@ def test_predictions_outside_the_range_fall_in_the_end_bins():
     assert found["n"].sum() == 36
 
 
+def test_a_prediction_on_an_edge_falls_in_the_bin_above_it():
+    found = reliability(judged([0.5], np.arange(1, 10) / 10))
+    assert list(found["bin"]) == list(range(1, 10))
+
+
 def test_failures_need_both_kinds():
     assert np.isnan(failure_auroc(judged(0.9, TRUE)))
     assert "0 of 36 fail" in auroc_interval(judged(0.9, TRUE)).note

@@ -5,51 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import DrawnDataset
+from drawn import DrawnDataset, Oracle
 
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
 from samstudy.evaluation import evaluate
-from samstudy.inference import Embedding
 from samstudy.models import SamModel
 from samstudy.prompts import PROMPTS
 from samstudy.questions import dialogue_for
 from samstudy.replay import predict_row
 from samstudy.results import COLUMNS, KEY
-from samstudy.types import MASK_CHOICES, Prediction
+from samstudy.types import MASK_CHOICES
 
 MODES = ["box", "point_center", "boxes_parts"]
-
-
-class Oracle:
-    """Knows the masks: answers with a function of the reference, found by the prompt's target and image."""
-
-    name, weights_sha, encoder_sha, tuning, shots, fold, uses_image, image_size = (
-        "known",
-        "w",
-        "",
-        "none",
-        0,
-        0,
-        True,
-        0,
-    )
-
-    def __init__(self, dataset, answer, iou_pred=(0.5, 0.1, 0.9, 0.2)):
-        self.by_pixels = {dataset.load(i).image.tobytes(): dataset.load(i) for i in dataset.ids("all")}
-        self.answer, self.iou_pred = answer, np.array(iou_pred, np.float32)
-
-    def prepare(self, dataset):
-        """Nothing."""
-
-    def embed(self, image):
-        """Remember the image."""
-        self.sample = self.by_pixels[image.tobytes()]
-        return Embedding(None, image.shape[:2], image.shape[:2])
-
-    def predict(self, embedding, prompts):
-        """Answer from the reference."""
-        return [Prediction(self.answer(self.sample.labels[p.target]), self.iou_pred) for p in prompts]
 
 
 def four(first, rest):
