@@ -15,6 +15,7 @@ from tqdm import tqdm
 from samstudy.datasets import Dataset
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError, unknown_name
+from samstudy.everything import n_proposals
 from samstudy.inference import Embedding
 from samstudy.models import Model, load_model
 from samstudy.prompts import PROMPTS, PromptMode, Turn, converse
@@ -232,7 +233,11 @@ def _unasked(work: _Work, model: Model, question: Question, mode: PromptMode) ->
 
 
 def _choice_rows(work: _Work, model: Model, question: Question, turn: Turn) -> Iterator[Row]:
-    known = question.known | {"n_points": turn.prompt.n_points, "box_jitter_px": turn.prompt.box_jitter_px}
+    known = question.known | {
+        "n_points": turn.prompt.n_points,
+        "box_jitter_px": turn.prompt.box_jitter_px,
+        "n_proposals": n_proposals(turn.prediction),
+    }
     scores: dict[int, Row] = {}
     for choice in _choices(model, turn.mode):
         index = turn.prediction.choose(choice, question.reference)

@@ -69,9 +69,9 @@ def propose(sam: Sam, embedding: Embedding, points_per_side: int) -> Prediction:
     return found
 
 
-def n_proposals(prediction: Prediction) -> int:
-    """Number of objects proposed; 0 for the empty stand-in of :func:`propose`."""
-    return int(np.isfinite(prediction.iou_pred).sum()) if prediction.proposals else 0
+def n_proposals(prediction: Prediction) -> int | None:
+    """Number of objects proposed; 0 for the empty stand-in of :func:`propose`, None for the answer to a prompt."""
+    return int(np.isfinite(prediction.iou_pred).sum()) if prediction.proposals else None
 
 
 def _generate(sam: Sam, embedding: Embedding, points_per_side: int) -> Prediction:

@@ -1,4 +1,4 @@
-"""What everything mode finds: share of objects among its proposals, and how many proposals that takes."""
+"""What everything mode finds: the share of objects among its proposals, and how many proposals that takes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from samstudy.bootstrap import mean_interval
-from samstudy.cells import cells, counts, group_codes, left_out, needs, refuse_pooling
-from samstudy.datasets import Dataset
-from samstudy.embeddings import embed
-from samstudy.errors import DataError, StudyError
-from samstudy.everything import n_proposals
-from samstudy.models import Model
+from samstudy.cells import OBJECT, Row, cells, counts, group_codes, left_out, needs, refuse_pooling
+from samstudy.errors import StudyError
 from samstudy.prompts import PROMPTS
 from samstudy.seeds import rng_for
-from samstudy.statistics import GRID
-from samstudy.types import Prompt
+from samstudy.statistics import BASELINE, GRID
+
+THRESHOLDS_IOU = (0.5, 0.75)
 
 
 def everything_modes() -> list[str]:
@@ -26,17 +22,42 @@ def everything_modes() -> list[str]:
     return [name for name in PROMPTS if "single" not in PROMPTS[name].choices]
 
 
+def everything_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of everything mode of models that propose.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Score table.
+
+    Raises
+    ------
+    StudyError
+        If there are none.
+    """
+    needs(table, ["model", "prompt", "mask_choice", "iou", "n_proposals"])
+    modes = everything_modes()
+    is_match = table["mask_choice"].isin(PROMPTS[modes[0]].choices)
+    rows = table[table["prompt"].isin(modes) & is_match & (table["model"] != BASELINE)]
+    if rows.empty:
+        raise StudyError(
+            f"the table has no rows of everything mode; evaluate the prompt {' or '.join(modes)} with a model."
+        )
+    return rows
+
+
 def object_recall(
     table: pd.DataFrame,
-    thresholds: Sequence[float] = (0.5, 0.75),
+    thresholds: Sequence[float] = THRESHOLDS_IOU,
     by: Sequence[str] = GRID,
     seed: int = 0,
     n_boot: int = 2000,
 ) -> pd.DataFrame:
-    """Share of objects that one of the proposals covers with at least a given IoU.
+    """Share of objects that everything mode covers with at least a given IoU, and its number of proposals.
 
-    The best-matching proposal is the ``oracle`` row of an object: it is chosen by the reference. Proposals of other
-    things cost nothing here; their number is told by :func:`count_proposals`.
+    Two matches are told apart. ``oracle`` takes for each object the proposal of best overlap: the reference chooses
+    it, and proposals of other things cost nothing. ``predicted_iou`` takes the one proposal that the model is surest
+    of, for every object of the image.
 
     Parameters
     ----------
@@ -52,89 +73,43 @@ def object_recall(
     Returns
     -------
     pandas.DataFrame
-        One row per cell and threshold: ``by``; ``mask_choice`` (oracle); ``threshold_iou``; counts and ``left_out``
-        as in :func:`samstudy.statistics.summarise`; ``n_found``, ``recall`` with ``ci_low ci_high``; ``note``.
+        One row per cell, match and threshold: ``by``; ``mask_choice`` (oracle or predicted_iou); ``threshold_iou``;
+        counts and ``left_out`` as in :func:`samstudy.statistics.summarise`; ``n_found``, ``recall`` with ``ci_low
+        ci_high``; ``n_proposals_median n_proposals_min n_proposals_max`` over images; ``note``. Nothing scored is a
+        recall of NaN.
 
     Raises
     ------
     StudyError
         If the table has no such rows, or a cell would pool what must not be pooled.
     """
-    needs(table, [*by, "iou", "prompt", "mask_choice"])
-    rows = table[table["prompt"].isin(everything_modes()) & (table["mask_choice"] == "oracle")]
-    if rows.empty:
-        raise StudyError(
-            f"the table has no oracle rows of everything mode; evaluate the prompt {' or '.join(everything_modes())}."
-        )
+    needs(table, by)
     found = []
-    for key, cell in cells(rows, by):
-        has_score = cell["iou"].notna()
-        scored = cell[has_score]
-        refuse_pooling(scored, "iou")
+    for key, cell in cells(everything_rows(table), [*by, "mask_choice"]):
+        refuse_pooling(cell, "iou")
+        scored, dropped = cell[cell["iou"].notna()], cell[cell["iou"].isna()]
+        stands_on = counts(scored) | left_out(dropped, "iou")
         for threshold in thresholds:
-            hit = (scored["iou"] >= threshold).to_numpy(np.float64)
-            low, high, note = mean_interval(hit, group_codes(scored), rng_for(seed, "bootstrap"), n_boot)
+            share = _share((scored["iou"] >= threshold).to_numpy(np.float64), scored, seed, n_boot)
+            note = share.pop("note")
             found.append(
-                key
-                | {"mask_choice": "oracle", "threshold_iou": threshold}
-                | counts(scored)
-                | left_out(cell[~has_score], "iou")
-                | {"n_found": int(hit.sum()), "recall": hit.mean() if len(hit) else np.nan}
-                | {"ci_low": low, "ci_high": high, "note": note}
+                key | {"threshold_iou": threshold} | stands_on | share | _proposals(cell) | {"note": note}
             )
     return pd.DataFrame(found)
 
 
-def count_proposals(
-    dataset: Dataset,
-    models: Sequence[Model],
-    ids: Sequence[str],
-    mode: str = "everything",
-    cache: bool = True,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Count what everything mode proposes in each image.
+def _share(hit: np.ndarray, scored: pd.DataFrame, seed: int, n_boot: int) -> Row:
+    low, high, note = mean_interval(hit, group_codes(scored), rng_for(seed, "bootstrap"), n_boot)
+    recall = hit.mean() if len(hit) else np.nan
+    return {"n_found": int(hit.sum()), "recall": recall, "ci_low": low, "ci_high": high, "note": note}
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Where the images are.
-    models : sequence of Model
-        Loaded; baselines propose nothing.
-    ids : sequence of str
-        Images, e.g. those of a score table.
-    mode : str
-        A name of :func:`everything_modes`.
-    cache : bool
-        Take embeddings and proposals from the cache, where an evaluation left them.
-    progress : bool
-        Show a progress bar.
 
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``dataset image_id group_id model tuning shots prompt n_proposals``; images that cannot be read are
-        passed over, as the evaluation reports them.
+def proposals_per_image(rows: pd.DataFrame) -> pd.Series:
+    """Number of proposals of each image in rows of one model and mode: float, NaN where none was asked for."""
+    return rows.drop_duplicates(OBJECT[:2])["n_proposals"].astype(float)
 
-    Raises
-    ------
-    StudyError
-        If the mode is unknown or not one of everything mode.
-    """
-    if mode not in everything_modes():
-        raise StudyError(f"{mode!r} is not everything mode: use {' or '.join(everything_modes())}.")
-    anywhere = np.ones((1, 1), bool)
-    prompt: Prompt = PROMPTS[mode](anywhere, rng_for(0))
-    rows = []
-    for image_id in tqdm(ids, desc=f"{dataset.info.name} proposals", unit="image", disable=not progress):
-        try:
-            sample = dataset.load(image_id)
-        except DataError:
-            continue
-        known = {"dataset": dataset.info.name, "image_id": image_id, "group_id": sample.group_id}
-        for model in models:
-            (prediction,) = model.predict(embed(model, sample.image, cache=cache), [prompt])
-            of_model = {"model": model.name, "tuning": model.tuning, "shots": model.shots, "prompt": mode}
-            rows.append(known | of_model | {"n_proposals": n_proposals(prediction)})
-    columns = ["dataset", "image_id", "group_id", "model", "tuning", "shots", "prompt", "n_proposals"]
-    return pd.DataFrame(rows, columns=columns)
+
+def _proposals(cell: pd.DataFrame) -> Row:
+    answered = cell[cell["n_proposals"].notna()]
+    n = proposals_per_image(answered)
+    return {f"n_proposals_{name}": getattr(n, name)() for name in ("median", "min", "max")}

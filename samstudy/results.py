@@ -19,24 +19,25 @@ from samstudy.errors import StudyError
 from samstudy.paths import written_whole
 from samstudy.provenance import provenance, record_output
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 METADATA_KEY = b"samstudy"
 
 _TEXT = (
     "dataset modality split image_id group_id object_id target model weights_sha tuning prompt mask_choice "
     "dataset_options distance_unit status error"
 ).split()
-_WHOLE = "shots fold prompt_seed n_points n_ref_px n_pred_px height width".split()
+_WHOLE = "shots fold prompt_seed n_points n_proposals n_ref_px n_pred_px height width".split()
 
 COLUMNS: tuple[str, ...] = tuple(
     (
         "dataset modality dataset_options split image_id group_id object_id target model weights_sha tuning shots fold "
-        "prompt prompt_seed n_points box_jitter_px mask_choice dice iou nsd hd95 assd cldice recall_thin recall_medium "
-        "recall_thick nsd_tolerance distance_unit iou_pred n_ref_px n_pred_px status error height width"
+        "prompt prompt_seed n_points box_jitter_px n_proposals mask_choice dice iou nsd hd95 assd cldice recall_thin "
+        "recall_medium recall_thick nsd_tolerance distance_unit iou_pred n_ref_px n_pred_px status error height width"
     ).split()
 )
 """Columns in order. ``dataset_options`` states what changes the reference or the image (threshold of a soft map, slice
-rule); ``status`` is ok, ref_empty, pred_empty or error; distances are in ``distance_unit``."""
+rule); ``n_proposals`` is how many objects everything mode proposed in the image, missing for other modes;
+``status`` is ok, ref_empty, pred_empty or error; distances are in ``distance_unit``."""
 
 KEY: tuple[str, ...] = (
     "dataset", "image_id", "object_id", "model", "weights_sha", "tuning", "shots", "fold", "prompt", "mask_choice",

@@ -20,7 +20,7 @@ from samstudy.everything import OFFICIAL, SMALL, Thresholds, n_proposals, propos
 from samstudy.inference import Embedding
 from samstudy.models import SamModel
 from samstudy.proposals import candidates
-from samstudy.recall import count_proposals, object_recall
+from samstudy.recall import object_recall
 from samstudy.results import make_table
 from samstudy.types import Prediction, Prompt
 from samstudy.vit_t import load_vit_t, set_image_size
@@ -236,35 +236,74 @@ def test_the_baseline_puts_its_disc_in_the_middle():
     assert found.masks.mean() == pytest.approx(0.1, rel=0.05)
 
 
-def found_with(*ious, status="ok"):
-    return make_table(
-        row(group, 0, iou, iou=iou, prompt="everything", choice="oracle", status=status)
+def found_with(*ious, choice="oracle", **more):
+    return [
+        row(
+            group,
+            0,
+            iou,
+            iou=iou,
+            prompt="everything",
+            choice=choice,
+            **({"n_proposals": 2 * group + 1} | more),
+        )
         for group, iou in enumerate(ious)
-    )
+    ]
 
 
 def test_recall_counts_objects_that_a_proposal_covers():
-    table = found_with(0.8, 0.75, 0.5, 0.49, 0.0, np.nan)
-    half, most = object_recall(table).to_dict("records")
+    best, surest = found_with(0.8, 0.75, 0.5, 0.49, 0.0, np.nan), [0.8, 0.1, 0.1, 0.1, 0.0, np.nan]
+    table = make_table([*best, *found_with(*surest, choice="predicted_iou")])
+    found = object_recall(table)
+    half, most, *of_surest = found.to_dict("records")
     assert (half["threshold_iou"], half["n_found"], half["recall"]) == (0.5, 3, 3 / 5)
     assert (most["threshold_iou"], most["n_found"], most["recall"]) == (0.75, 2, 2 / 5)
     assert (half["n_objects"], half["n_left_out"], half["mask_choice"]) == (5, 1, "oracle")
     assert half["ci_low"] <= half["recall"] <= half["ci_high"]
-    with pytest.raises(StudyError, match="no oracle rows of everything mode; evaluate the prompt everything"):
-        object_recall(make_table([row(0, 0, 0.5, iou=0.5)]))
+    assert [(each["mask_choice"], each["recall"]) for each in of_surest] == [("predicted_iou", 1 / 5)] * 2
 
 
-def test_proposals_are_counted_per_image_and_baselines_have_none(tiny_model, loose):
-    dataset = DrawnDataset(broken=(1,))
-    counted = count_proposals(
-        dataset, [tiny_model, EllipseModel()], ["page0", "page1"], "everything_8", progress=False
+def test_proposals_are_counted_once_an_image():
+    table = make_table([*found_with(0.8, 0.2, 0.3), *found_with(0.8, 0.2, 0.3, object_id="organ#1")])
+    found = object_recall(table, (0.5,))
+    assert found[["n_proposals_median", "n_proposals_min", "n_proposals_max"]].to_numpy().tolist() == [
+        [3, 1, 5]
+    ]
+    assert (found["n_objects"].item(), found["n_images"].item()) == (6, 3)
+    assert "fewer than 5" in found["note"].item()
+
+
+def test_recall_of_nothing_scored_is_missing():
+    lost = make_table(found_with(np.nan, np.nan, status="error", n_proposals=None))
+    found = object_recall(lost, (0.5,)).iloc[0]
+    assert np.isnan([found["recall"], found["ci_low"], found["n_proposals_median"]]).all()
+    assert found["left_out"] == "2 error"
+
+
+@pytest.mark.parametrize("other", [{"prompt": "box"}, {"prompt": "everything", "model": "ellipse"}])
+def test_recall_without_everything_mode_says_what_to_evaluate(other):
+    with pytest.raises(
+        StudyError, match="no rows of everything mode; evaluate the prompt everything or everything_8"
+    ):
+        object_recall(make_table([row(0, 0, 0.5, iou=0.5, **other)]))
+
+
+def test_modes_are_not_pooled():
+    both = make_table([*found_with(0.8), *(known | {"prompt": "everything_8"} for known in found_with(0.2))])
+    with pytest.raises(StudyError, match="one cell would pool scores of different prompt"):
+        object_recall(both, by=["dataset"])
+
+
+def test_the_score_table_holds_the_number_of_proposals_of_everything_mode_alone(tiny_model, loose):
+    dataset = DrawnDataset(empty=True)
+    table = evaluate(dataset, [tiny_model, "ellipse"], ["box", "everything_8"], limit=1, progress=False)
+    proposing = (
+        (table["prompt"] == "everything_8") & (table["model"] == "tiny") & (table["status"] != "ref_empty")
     )
-    assert counted["image_id"].tolist() == ["page0", "page0"]
-    by_model = counted.set_index("model")["n_proposals"]
-    direct = propose(tiny_model.sam, embed(tiny_model, dataset.load("page0").image), 8)
-    assert by_model.to_dict() == {"tiny": len(direct.masks), "ellipse": 0}
-    with pytest.raises(StudyError, match="'box' is not everything mode: use everything or everything_8"):
-        count_proposals(dataset, [tiny_model], ["page0"], "box")
+    image = dataset.load(table["image_id"].iloc[0]).image
+    direct = propose(tiny_model.sam, embed(tiny_model, image), 8)
+    assert table.loc[proposing, "n_proposals"].eq(len(direct.masks)).all()
+    assert table.loc[~proposing, "n_proposals"].isna().all()
 
 
 def test_a_model_of_the_study_proposes_through_predict(tiny_model, loose):

@@ -34,6 +34,7 @@ ABOUT_TUNING = {"before_after", "few_shot"}
 OWN_PROMPTS = {
     "clicks": tuple(f"clicks_{n}" for n in range(1, 10)),
     "jitter": ("box", "box_jitter5", "box_jitter10", "box_jitter20", "box_enlarge10", "box_shift20"),
+    "everything": ("everything_8",),
 }
 
 
@@ -61,6 +62,7 @@ def score_table(
                 "iou_pred": np.nan if model == "ellipse" else 0.9,
                 "status": "ok" if dice else "pred_empty",
             }
+            known |= {"n_proposals": 5 * i + 3 if prompt in OWN_PROMPTS["everything"] else None}
             rows.append(known | {"nsd_tolerance": 2.0, "distance_unit": "mm", "height": 96, "width": 80})
     return make_table(rows)
 

@@ -48,7 +48,7 @@ def test_provenance_is_beside_the_rows(tmp_path):
     path = write_table(make_table(ROWS), tmp_path / "t.parquet", {"seed": 3})
     facts = read_provenance(path)
     assert facts["config"] == {"seed": 3}
-    assert facts["schema_version"] == "3"
+    assert facts["schema_version"] == "4"
     assert {"git_commit", "git_dirty", "command", "versions", "created_utc", "code_sha"} <= facts.keys()
 
 

@@ -15,6 +15,7 @@ from samstudy.figures.calibration import draw_calibration, shown_prompts
 from samstudy.figures.clicks import draw_clicks
 from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, standard_caption, style
 from samstudy.figures.domain import draw_domain, draw_domain_of
+from samstudy.figures.everything import draw_everything
 from samstudy.figures.failures import draw_failures
 from samstudy.figures.image import draw_image
 from samstudy.figures.importance import draw_importance, draw_importance_of
@@ -36,7 +37,7 @@ FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
 
 for _draw in (
     draw_matrix, draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot, draw_clicks, draw_jitter,
-    draw_calibration,
+    draw_calibration, draw_everything,
 ):  # fmt: skip
     FIGURES.register(_draw.__name__.removeprefix("draw_"))(_draw)
 
@@ -49,6 +50,7 @@ __all__ = [
     "draw_clicks",
     "draw_domain",
     "draw_domain_of",
+    "draw_everything",
     "draw_failures",
     "draw_few_shot",
     "draw_image",
