@@ -34,7 +34,7 @@ def phantom_of(kind: type[OfficialDataset]) -> type[OfficialDataset]:
         url="",
         n_images=None,
         synthetic=True,
-        interval_note=f"Drawn images: intervals describe the phantom's seeds, not {real.group_noun}s.",
+        interval_note="Drawn images: intervals describe the phantoms' seeds, not patients.",
         trained_on="nothing: drawn for this study",
         downloads=(),
         steps=(),

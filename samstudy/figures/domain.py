@@ -15,7 +15,7 @@ from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.figures.common import DOUBLE_COLUMN_IN, head, info_of, shorten, stamp, style
 from samstudy.figures.marks import marker_handle
-from samstudy.phantoms import shown_name
+from samstudy.phantoms import PREFIX, shown_name
 
 if TYPE_CHECKING:
     from samstudy.datasets import Dataset
@@ -120,7 +120,7 @@ def _draw_images(axis: Axes, plane: pd.DataFrame, name: str, index: int) -> Any:
 
 
 def _draw_confusion(axis: Axes, found: Separability, gap: str) -> None:
-    names = [shorten(shown_name(name).removeprefix("PHANTOM "), 16) for name in found.datasets]
+    names = [shorten(str(name).removeprefix(PREFIX), 16) for name in found.datasets]
     axis.imshow(found.recall, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for row, column in np.argwhere(found.recall > 0):
         value = found.recall[row, column]
