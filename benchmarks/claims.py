@@ -198,9 +198,12 @@ def between_modes(zero: pd.DataFrame, against: str | None = None) -> pd.DataFram
             difference = (by_mode[a] - by_mode[b]).dropna().groupby(GROUP).mean().to_numpy()
             p, effect = signed_rank(difference)
             mean = difference.mean() if len(difference) else np.nan
-            tests.append({"prompt_a": a, "prompt_b": b, "p": p, "rank_biserial": effect, "difference": mean})
+            found = {"p": p, "rank_biserial": effect, "difference": mean, "n_groups": len(difference)}
+            tests.append({"prompt_a": a, "prompt_b": b} | found)
+        n_tests = sum(not np.isnan(test["p"]) for test in tests)
         for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
-            rows.append(key | test | {"p_holm": p})
+            least = min(1.0, n_tests / 2 ** (test["n_groups"] - 1))
+            rows.append(key | test | {"p_holm": p, "p_least": least})
     return pd.DataFrame(rows)
 
 
@@ -241,5 +244,6 @@ def tally(pairs: pd.DataFrame, level: float = 0.05) -> pd.DataFrame:
             "higher": higher,
             "lower": lower,
         }
+        found["undecidable"] = int((tested["p_least"] >= level).sum())
         rows.append(key | found | {name: tested[name].median() for name in ("difference", "rank_biserial")})
     return pd.DataFrame(rows)

@@ -55,6 +55,7 @@ def compare_modes(
         One row per cell and pair: ``by``; ``prompt_a prompt_b``; ``metric``; ``n_groups n_objects`` scored under both;
         ``n_left_out left_out``, the objects that were not (error, ref_empty, undefined, unpaired, as two infinite
         distances are); ``difference``, the mean over groups of a - b (distances: the median); ``statistic p p_holm``;
+        ``p_least``, the smallest ``p_holm`` that so few groups and so many tests allow, were every group of one mind;
         ``rank_biserial`` (1: a has the higher scores in every group); ``tolerance``; ``nsd_tolerance`` of the scores,
         for NSD only; ``note``, why there is no test. Empty where no cell has two modes.
 
@@ -68,9 +69,11 @@ def compare_modes(
         wide = _wide(cell, metric)
         pairs = combinations(wide, 2) if against is None else ((mode, against) for mode in wide)
         tests = [_pair(cell, wide, a, b, metric, tolerance) for a, b in pairs if a != b and {a, b} <= {*wide}]
+        n_tests = sum(not np.isnan(test["p"]) for test in tests)
         for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
-            rows.append(key | test | {"p_holm": p, "nsd_tolerance": _nsd_tolerance(cell, metric)})
-    order = ["statistic", "p", "p_holm", "rank_biserial", "tolerance", "nsd_tolerance", "note"]
+            corrected = {"p_holm": p, "p_least": _least(test["n_groups"], n_tests)}
+            rows.append(key | test | corrected | {"nsd_tolerance": _nsd_tolerance(cell, metric)})
+    order = ["statistic", "p", "p_holm", "p_least", "rank_biserial", "tolerance", "nsd_tolerance", "note"]
     named = [*by, "prompt_a", "prompt_b", "metric", "n_groups", "n_objects", "n_left_out", "left_out"]
     return pd.DataFrame(rows, columns=[*named, "difference", *order])
 
@@ -89,9 +92,10 @@ def tally(tests: pd.DataFrame, level: float = 0.05) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per ``model prompt_a prompt_b``: ``n_tested`` cells and ``n_untested`` (too few groups); in how many of
-        the tested a is ``higher``, ``lower`` or ``undecided``; ``difference`` and ``rank_biserial``, medians over them.
+        the tested a is ``higher``, ``lower`` or ``undecided``, and how many of these are ``undecidable``, having too
+        few groups for any difference to be clear; ``difference`` and ``rank_biserial``, medians over the tested.
     """
-    needs(tests, ["model", "prompt_a", "prompt_b", "p_holm", "rank_biserial", "difference"])
+    needs(tests, ["model", "prompt_a", "prompt_b", "p_holm", "p_least", "rank_biserial", "difference"])
     rows = []
     for key, of_pair in cells(tests, ["model", "prompt_a", "prompt_b"]):
         tested = of_pair[of_pair["p_holm"].notna()]
@@ -101,6 +105,7 @@ def tally(tests: pd.DataFrame, level: float = 0.05) -> pd.DataFrame:
             key
             | {"n_tested": len(tested), "n_untested": len(of_pair) - len(tested)}
             | {"higher": higher, "lower": lower, "undecided": len(tested) - higher - lower}
+            | {"undecidable": int((tested["p_least"] >= level).sum())}
             | {name: tested[name].median() for name in ("difference", "rank_biserial")}
         )
     return pd.DataFrame(rows)
@@ -257,6 +262,11 @@ def _per_group(wide: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _centres(grouped: DataFrameGroupBy | SeriesGroupBy, metric: str) -> pd.DataFrame | pd.Series:
     """:func:`samstudy.statistics.centre` of each group; pandas' own mean is far faster than a function."""
     return grouped.mean() if METRICS[metric].statistic == "mean" else grouped.agg(centre, metric=metric)
+
+
+def _least(n_groups: int, n_tests: int) -> float:
+    """Twice the one of the 2 ** n signs that is all plus, times the tests of the family."""
+    return min(1.0, n_tests * 2.0 ** (1 - n_groups)) if n_groups >= MIN_GROUPS else np.nan
 
 
 def _few(n: int) -> str:

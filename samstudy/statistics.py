@@ -238,7 +238,8 @@ def paired_gain(
         unpaired and both_infinite); ``before``, ``after`` and ``gain`` (means; for distances medians, the
         gain being the median difference) with ``ci_low ci_high``; ``n_better``, the scores that improved;
         ``p_wilcoxon`` of the two-sided signed-rank test on one mean (median) difference per group, NaN with
-        fewer than :data:`samstudy.bootstrap.MIN_GROUPS` groups; ``statistic``; ``note``.
+        fewer than :data:`samstudy.bootstrap.MIN_GROUPS` groups, each row's own and not corrected for their number;
+        ``statistic``; ``note``.
 
     Raises
     ------

@@ -142,6 +142,23 @@ def test_tally_counts_what_is_clear_after_correction():
     assert tally(compare_modes(table, against="box"), level=0)["undecided"].tolist() == [1, 1]
 
 
+def test_too_few_groups_for_any_clear_difference_are_counted_apart():
+    """Seven groups and three tests: 3 x 2 / 128 is under 0.05, 6 x 2 / 128 would not be."""
+    others = ["box_jitter5", "box_jitter10", "box_jitter20", "box_point", "boxes_parts", "points_p5"]
+    lower = [drawn(0, prompt=other).assign(dice=lambda t: t["dice"] - 0.1) for other in others]
+    seven = [f"group_{i}" for i in range(7)]
+    table = pd.concat([drawn(0), *lower], ignore_index=True).query("group_id in @seven")
+    for n_tests in (3, 6):
+        tests = compare_modes(table[table["prompt"].isin(["box", *others[:n_tests]])], against="box")
+        assert tests["p_least"].tolist() == [n_tests * 2 / 128] * n_tests
+        assert (tests["p_holm"] >= tests["p_least"]).all()
+        found = tally(tests)
+        assert (found["undecidable"] == (n_tests * 2 / 128 >= 0.05)).all()
+        assert (found["lower"] == (n_tests * 2 / 128 < 0.05)).all()
+    fewest = table[table["group_id"].isin(seven[:4])]
+    assert compare_modes(fewest, against="box")["p_least"].isna().all()
+
+
 def test_friedman_equals_scipy():
     table = modes()
     (found,) = friedman_modes(table).to_dict("records")
