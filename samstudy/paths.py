@@ -105,3 +105,17 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make a folder, and find out before anything is computed whether it can be written.
+
+    Raises
+    ------
+    StudyError
+        As :func:`written_whole`.
+    """
+    probe = Path(folder) / ".samstudy-probe"
+    with written_whole(probe) as temporary:
+        temporary.write_text("", encoding="utf-8")
+    probe.unlink()

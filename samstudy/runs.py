@@ -15,7 +15,7 @@ from samstudy.evaluation import evaluate
 from samstudy.figures import save_figure, standard_caption
 from samstudy.figures.image import draw_image
 from samstudy.models import Model, load_model
-from samstudy.paths import written_whole
+from samstudy.paths import check_writable, written_whole
 from samstudy.prompts import PROMPTS
 from samstudy.results import write_table
 from samstudy.statistics import headline, summarise
@@ -74,7 +74,7 @@ def run_evaluation(
         PROMPTS[mode]
     source = load_dataset(dataset, root=root)
     loaded = [load_model(name, device) for name in models]
-    _check_writable(output)
+    check_writable(output)
     table = evaluate(source, loaded, prompts, split=split, limit=limit, seed=seed)
     _write_scores(table, output, source, seed)
     problems = _problems(table) + source.listing_errors()
@@ -111,7 +111,7 @@ def run_finetuning(
     """
     source = load_dataset(dataset, root=root)
     base = load_model(model, device)
-    _check_writable(output)
+    check_writable(output)
     recipe = Recipe(prompts=tuple(prompts), targets=tuple(targets), steps=steps)
     tuned = finetune(base, source, shots=shots, seed=seed, recipe=recipe)
     save_tuned(tuned, output / "weights.safetensors")
@@ -120,13 +120,6 @@ def run_finetuning(
     _write_scores(table, output, source, seed)
     files = f"{output}: weights.safetensors, weights.json, scores.parquet, scores.csv"
     return RunReport(table, f"{_summary(table)}\n{files}", _problems(table))
-
-
-def _check_writable(output: Path) -> None:
-    probe = output / ".samstudy-probe"
-    with written_whole(probe) as temporary:
-        temporary.write_text("", encoding="utf-8")
-    probe.unlink()
 
 
 def _write_scores(table: pd.DataFrame, output: Path, source: Dataset, seed: int) -> None:
