@@ -195,7 +195,9 @@ def _compare(test: Hypothesis, rows: pd.DataFrame, control: pd.DataFrame, seed: 
     if test.compare == "gap":
         if control.empty:
             kind = "real" if kind_of_images(rows["dataset"].iloc[0]) == "real" else "drawn"
-            return nothing(f"there is no general-domain data set of {kind} images in this run to compare with")
+            return nothing(
+                f"there is no general-domain data set of {kind} images in this run to compare with"
+            )
         return balanced_mean(rows, test.measure, control, seed, n_boot)
     if test.compare == "spread":
         return rank_spread(rows, test.measure, seed, n_boot)
