@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,11 @@ from samstudy.errors import StudyError
 from samstudy.prompts import PROMPTS
 from samstudy.seeds import rng_for
 from samstudy.statistics import BASELINE, GRID
+from samstudy.tables import format_cell
 
 THRESHOLDS_IOU = (0.5, 0.75)
+_CELL = ("model", "tuning", "shots", "prompt")
+_MATCHES = {"oracle": "the best proposal (oracle)", "predicted_iou": "the surest proposal of the image"}
 
 
 def everything_modes() -> list[str]:
@@ -113,3 +117,37 @@ def _proposals(cell: pd.DataFrame) -> Row:
     answered = cell[cell["n_proposals"].notna()]
     n = proposals_per_image(answered)
     return {f"n_proposals_{name}": getattr(n, name)() for name in ("median", "min", "max")}
+
+
+def say_recall(table: pd.DataFrame) -> str:
+    """Say in Markdown, over all data sets, what everything mode finds and with how many proposals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Score table.
+
+    Returns
+    -------
+    str
+        Lines for each model and mode, in which every object counts alike, whatever its data set; where the table has
+        no everything mode, what to evaluate.
+    """
+    try:
+        found = object_recall(table, by=_CELL)
+    except StudyError as error:
+        return f"Not counted here: {error}"
+    lines = []
+    for _, rows in found.groupby([*_CELL], sort=False):
+        first = rows.iloc[0]
+        lines.append(
+            f"* {first['model']}, `{first['prompt']}`: {first['n_proposals_median']:g} proposals in the median image "
+            f"({first['n_proposals_min']:g} to {first['n_proposals_max']:g}). {first['note']}"
+        )
+        lines.extend(f"  * {_MATCHES[row.mask_choice]} {_found(row)}" for row in rows.itertuples())
+    return "Over all data sets:\n\n" + "\n".join(lines)
+
+
+def _found(row: Any) -> str:
+    share = format_cell(row.recall, row.ci_low, row.ci_high)
+    return f"covers {row.n_found} of {row.n_objects} objects with an IoU of {row.threshold_iou:g} or more: {share}"

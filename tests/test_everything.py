@@ -20,7 +20,7 @@ from samstudy.everything import OFFICIAL, SMALL, Thresholds, n_proposals, propos
 from samstudy.inference import Embedding
 from samstudy.models import SamModel
 from samstudy.proposals import candidates
-from samstudy.recall import object_recall
+from samstudy.recall import object_recall, say_recall
 from samstudy.results import make_table
 from samstudy.types import Prediction, Prompt
 from samstudy.vit_t import load_vit_t, set_image_size
@@ -286,6 +286,16 @@ def test_recall_without_everything_mode_says_what_to_evaluate(other):
         StudyError, match="no rows of everything mode; evaluate the prompt everything or everything_8"
     ):
         object_recall(make_table([row(0, 0, 0.5, iou=0.5, **other)]))
+
+
+def test_what_is_found_is_said_with_its_numbers():
+    said = say_recall(make_table(found_with(0.8, 0.6, 0.3, 0.1, 0.1)))
+    assert "vit_t, `everything`: 5 proposals in the median image (1 to 9)." in said
+    assert "the best proposal (oracle) covers 2 of 5 objects with an IoU of 0.5 or more: 0.40 [" in said
+    assert "covers 1 of 5 objects with an IoU of 0.75 or more: 0.20 [" in said
+    assert say_recall(make_table([row(0, 0, 0.5, iou=0.5)])).startswith(
+        "Not counted here: the table has no rows of"
+    )
 
 
 def test_modes_are_not_pooled():
