@@ -32,6 +32,7 @@ _ENDS = ("ci_low", "ci_high")
 
 KEYS = {
     "table1_dice": recomputed.CELL,
+    "table1_dice_all": recomputed.CELL,
     "table2_skill": recomputed.CELL,
     "table3_gain": recomputed.CELL,
     "table5_verdicts": ["hypothesis", "model", "prompt", "images"],
@@ -193,27 +194,29 @@ def recompute(root: Path, profile: str) -> dict[str, tuple[pd.DataFrame, pd.Data
     results, figures = root / "data" / "results" / profile, root / "figures" / profile
     zero, tuned = read_scores(results, "zero_shot"), read_scores(results, "fine_tune")
     study = yaml.safe_load((root / "study.yaml").read_text(encoding="utf-8"))
-    answers = zero[zero["model"] != recomputed.BASELINE]
-    general = study["hypotheses"]["general_domain"]
-    medical = answers[~answers["dataset"].isin(general)]
+    asked = study["profiles"][profile].get("headline", [])
+    shown = zero[zero["prompt"].isin(asked)] if zero["prompt"].isin(asked).any() else zero
+    is_medical = ~shown["dataset"].isin(study["hypotheses"]["general_domain"])
+    answers = shown[is_medical & (shown["model"] != recomputed.BASELINE)]
     against = "box" if (answers["prompt"] == "box").any() else None
     mine = {
-        "table1_dice": recomputed.dice(zero),
-        "table2_skill": recomputed.skill(zero),
+        "table1_dice": recomputed.dice(shown),
+        "table1_dice_all": recomputed.dice(zero),
+        "table2_skill": recomputed.skill(shown),
         "table3_gain": recomputed.gain(tuned),
         "table5_verdicts": claims.verdicts(study["hypotheses"], zero, tuned),
         "table6_calibration": recomputed.calibration(zero),
-        "between data sets": claims.between_datasets(medical),
+        "between data sets": claims.between_datasets(answers),
         "over modes": claims.over_modes(answers),
         "tally of modes": claims.tally(claims.between_modes(answers, against)),
     }
     printed = figures / "executed" / "30_summary.ipynb"
-    shown = read_printed(printed) if printed.is_file() else []
+    displayed = read_printed(printed) if printed.is_file() else []
     found = {}
     for name, table in mine.items():
         path = figures / "tables" / f"{name}.csv"
         if name in _PRINTED:
-            given = next((each for each in shown if _PRINTED[name] in each), None)
+            given = next((each for each in displayed if _PRINTED[name] in each), None)
         else:
             given = pd.read_csv(path) if path.is_file() else None
         if name == "table6_calibration" and given is not None:

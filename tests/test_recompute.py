@@ -31,7 +31,7 @@ import claims  # noqa: E402
 import recompute  # noqa: E402
 import recomputed  # noqa: E402
 
-PROMPTS = ["point_center", "box", "clicks_1", "clicks_2"]
+PROMPTS = ["point_center", "points_p5", "box", "clicks_1", "clicks_2"]
 
 
 @pytest.fixture(scope="module")
@@ -70,27 +70,29 @@ def write_run(scores: dict[str, pd.DataFrame], root: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_table(rows, path)
     shutil.copy(ROOT / "study.yaml", root)
-    hypotheses = load_study(root / "study.yaml").hypotheses
+    study = load_study(root / "study.yaml")
+    shown = study.profiles["demo"].shown(zero)
     is_sam = tuned["model"] != "ellipse"
     before = tuned[is_sam & (tuned["tuning"] == "none")]
     tables = {
-        "table1_dice": summarise(headline(zero)),
-        "table2_skill": skill(zero),
+        "table1_dice": summarise(headline(shown)),
+        "table1_dice_all": summarise(headline(zero)),
+        "table2_skill": skill(shown),
         "table3_gain": paired_gain(before, tuned[is_sam & (tuned["tuning"] != "none")]),
-        "table5_verdicts": verdicts(hypotheses, zero, tuned),
+        "table5_verdicts": verdicts(study.hypotheses, zero, tuned),
         "table6_calibration": calibration(zero),
     }
     folder = root / "figures" / "demo" / "tables"
     folder.mkdir(parents=True)
     for name, table in tables.items():
         table.to_csv(folder / f"{name}.csv", index=False)
-    answers = zero[zero["model"] != "ellipse"]
-    shown = [
+    answers = shown[shown["model"] != "ellipse"]
+    printed = [
         comparisons.compare_benchmarks(answers),
         comparisons.friedman_modes(answers).drop(columns="prompts"),
         comparisons.tally(comparisons.compare_modes(answers, against="box")),
     ]
-    cells = [{"outputs": [{"data": {"text/html": each.round(4).to_html()}}]} for each in shown]
+    cells = [{"outputs": [{"data": {"text/html": each.round(4).to_html()}}]} for each in printed]
     notebook = root / "figures" / "demo" / "executed" / "30_summary.ipynb"
     notebook.parent.mkdir()
     notebook.write_text(json.dumps({"cells": cells}))
