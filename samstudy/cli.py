@@ -106,6 +106,10 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     sub.add_argument("--steps", type=int, help="most optimiser steps (default: the recipe's)")
 
+    add_module("predict", "samstudy.prediction.command", "Segment new images: masks, overlays and a table.")
+    add_module(
+        "export", "samstudy.exporting", "Write tuned weights as a file that plain segment-anything loads."
+    )
     add_module("pretrain", "samstudy.pretrain.train", "Pretrain vit_t on synthetic scenes (resumes).")
     add_module("notebook", "samstudy.notebook", "Run a notebook template with checked parameters.")
     return parser
