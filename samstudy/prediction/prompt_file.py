@@ -138,7 +138,8 @@ def _image_of(drawn: Drawn, by_name: Mapping[str, list[str]], pictures: Sequence
             f"{found[len(found) // 2]}."
         )
     if not found:
-        error = str(unknown_name("image", drawn.image, {picture.file.name for picture in pictures}))
+        names = {name for picture in pictures for name in (picture.image_id, picture.file.name)}
+        error = str(unknown_name("image", drawn.image, names))
         raise StudyError(f"{drawn.where}: {error.split(' Known: ')[0]} It is not among --images.")
     return found[0]
 

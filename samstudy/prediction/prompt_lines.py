@@ -32,7 +32,7 @@ from samstudy.errors import StudyError, unknown_name
 _BOX, _POINT = ("x0", "y0", "x1", "y1"), ("x", "y")
 COLUMNS = ("image", "object", *_BOX, *_POINT, "label")
 KEYS = ("image", "object", "box", "points")
-_NAME = re.compile(r"[\w\-. ]+(#\d+)?")
+_NAME = re.compile(r"\w[\w\-. ]*(#\d+)?")
 
 Point = tuple[float, float, int]
 
@@ -146,8 +146,8 @@ def _checked(image: str, name: str, box: object, points: list[list], where: str)
         raise StudyError(f"{where}: names no image.")
     if name and not _NAME.fullmatch(name):
         raise StudyError(
-            f"{where}: the object {name!r} cannot be a file's name; use letters, digits, spaces and _-., and "
-            "#1, #2, ... for several of one kind."
+            f"{where}: the object {name!r} cannot be a file's name; begin it with a letter or digit and use "
+            "these, spaces and _-. only; #1, #2, ... at its end for several of one kind."
         )
     if box is None and not points:
         raise StudyError(f"{where}: has neither a box nor a point.")
