@@ -97,7 +97,7 @@ def ceiling(dataset: Dataset, cells: Iterable[int], table: pd.DataFrame) -> pd.D
     for image_id, of_image in objects.groupby("image_id", sort=False):
         sample = dataset.load(image_id)
         for each in of_image.itertuples():
-            mask = sample.labels[each.object_id]
+            mask = sample.reference(each.object_id)
             reference = mask if sample.valid is None else mask & sample.valid
             known = {"dataset": each.dataset, "image_id": image_id, "group_id": each.group_id}
             known |= {"object_id": each.object_id, "target": target_of(each.object_id)}

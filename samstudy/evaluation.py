@@ -178,7 +178,7 @@ def _model_rows(
             rows |= {_key(question, mode): _unasked(work, model, question, mode) for mode in question.modes}
     for object_id in dict.fromkeys(question.known["object_id"] for question in questions):
         for mode in work.prompts:
-            yield from rows[object_id, mode]
+            yield from rows.get((object_id, mode), ())
 
 
 def _key(question: Question, mode: PromptMode) -> tuple[str, str]:

@@ -16,10 +16,11 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
+from samstudy.automatic import has_learnt_prompt
 from samstudy.errors import DataError, StudyError
 from samstudy.everything import propose
 from samstudy.images.display import check_image
-from samstudy.types import Prediction, Prompt
+from samstudy.types import AUTOMATIC, Prediction, Prompt
 
 PREPROCESSING = "resize-longest-side/pad-right-bottom/v1"
 _CHUNK = {"cpu": 8, "cuda": 64, "mps": 16}
@@ -87,7 +88,7 @@ def decode_low_res(
     features : torch.Tensor, 1 x C x h x w
         One image's embedding.
     prompts : sequence of Prompt
-        All with the same number of points and all with or all without a box; no composites.
+        All with the same number of points and all with or all without a box, all or none automatic; no composites.
     size_hw : tuple of int
         Size of the original image, in whose pixels the prompts are given.
 
@@ -113,6 +114,8 @@ def decode_low_res(
     if prompts[0].mask_logits is not None:
         masks = _float(np.stack([_mask_input(p, sam) for p in prompts]), sam)
     sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
+    if prompts[0].mode == AUTOMATIC and has_learnt_prompt(sam):
+        sparse, dense = sam.automatic(sparse, dense)
     return sam.mask_decoder.predict_masks(
         image_embeddings=features,
         image_pe=sam.prompt_encoder.get_dense_pe(),
@@ -148,8 +151,8 @@ def batches(prompts: Sequence[Prompt], most: int) -> Iterator[list[int]]:
     Yields
     ------
     list of int
-        Indices into ``prompts`` whose prompts have the same number of points, of boxes and of masks. (Padding
-        with "not a point" would change SAM's result, so shapes are not mixed.)
+        Indices into ``prompts`` whose prompts have the same number of points, of boxes and of masks, automatic
+        ones apart. (Padding with "not a point" would change SAM's result, so shapes are not mixed.)
     """
     by_shape = defaultdict(list)
     for index, prompt in enumerate(prompts):
@@ -158,7 +161,7 @@ def batches(prompts: Sequence[Prompt], most: int) -> Iterator[list[int]]:
             raise StudyError(
                 f"the prompt {prompt.mode!r} has neither a point nor a box nor a mask: nothing to segment."
             )
-        by_shape[shape].append(index)
+        by_shape[*shape, prompt.mode == AUTOMATIC].append(index)
     for indices in by_shape.values():
         for start in range(0, len(indices), most):
             yield indices[start : start + most]

@@ -66,12 +66,14 @@ def questions_about(
     Yields
     ------
     Question
-        By object, then by series in order of first appearance. An empty reference, or a prompt that cannot be
-        made, is a question without a dialogue.
+        By object, then by series in order of first appearance. A mode that is asked per target has
+        the union of its instances for an object, named as the target, after the instances. An empty reference, or a
+        prompt that cannot be made, is a question without a dialogue.
     """
-    for object_id, mask in sample.labels.items():
+    for object_id, asked in objects_asked(sample, prompts):
         if targets and target_of(object_id) not in targets:
             continue
+        mask = sample.reference(object_id)
         reference = mask if sample.valid is None else mask & sample.valid
         scorer = MaskScorer(
             reference, sample.spacing_mm, dataset.info.nsd_tolerance, metrics=metrics_for(reference)
@@ -83,7 +85,7 @@ def questions_about(
             "nsd_tolerance": scorer.nsd_tolerance,
             "distance_unit": "px" if sample.spacing_mm is None else "mm",
         }
-        for modes in by_series(prompts):
+        for modes in by_series(asked):
             drawn_by = dataset.info.name, sample.image_id, object_id, modes[0].seed_name
             about = known | {"prompt_seed": seed_for(seed, *drawn_by)}, modes, scorer, reference
             if not reference.any():
@@ -93,6 +95,16 @@ def questions_about(
                 yield Question(*about, dialogue_for(dataset, sample, object_id, modes, seed))
             except StudyError as error:
                 yield Question(*about, status="error", reason=str(error))
+
+
+def objects_asked(sample: Sample, prompts: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield every object with the modes it is asked in; instances of a target together where a mode wants that."""
+    targets = dict.fromkeys(map(target_of, sample.labels))
+    for object_id in dict.fromkeys([*sample.labels, *targets]):
+        as_instance, as_target = object_id in sample.labels, object_id in targets
+        asked = [mode for mode in prompts if (as_target if PROMPTS[mode].per_target else as_instance)]
+        if asked:
+            yield object_id, asked
 
 
 def by_series(prompts: Sequence[str]) -> list[tuple[PromptMode, ...]]:
@@ -115,7 +127,8 @@ def dialogue_for(
     StudyError
         If the prompt cannot be made.
     """
-    reference = sample.labels[object_id] if sample.valid is None else sample.labels[object_id] & sample.valid
+    mask = sample.reference(object_id)
+    reference = mask if sample.valid is None else mask & sample.valid
     rng = rng_for(seed, dataset.info.name, sample.image_id, object_id, modes[0].seed_name)
     first = modes[0](reference, rng).for_target(target_of(object_id))
     return Dialogue(tuple(modes), first, reference, sample.valid)

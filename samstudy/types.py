@@ -9,6 +9,9 @@ import numpy as np
 
 MASK_CHOICES = ("single", "first", "predicted_iou", "oracle")
 
+AUTOMATIC = "automatic"
+"""The prompt mode that takes nothing from the reference, for which a tuned model may have learnt an embedding."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -43,6 +46,21 @@ class Sample:
     def size_hw(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.image.shape[0], self.image.shape[1]
+
+    def reference(self, object_id: str) -> np.ndarray:
+        """Mask of an object by its label, or of a whole target by its name: the union of its instances.
+
+        Raises
+        ------
+        KeyError
+            If there is neither.
+        """
+        if object_id in self.labels:
+            return self.labels[object_id]
+        instances = [mask for label, mask in self.labels.items() if target_of(label) == object_id]
+        if not instances:
+            raise KeyError(object_id)
+        return np.logical_or.reduce(instances)
 
     def content_sha(self) -> str:
         """SHA-256 of everything a result can depend on: names, pixels, masks, spacing."""

@@ -105,7 +105,7 @@ def _draw_cell(axis: Axes, sample: Sample, drawn: list[tuple[str, Prompt, np.nda
     show_image(axis, sample.image, sample.spacing_mm)
     fill_mask(axis, np.logical_or.reduce([mask for _, _, mask in drawn]), palette.PREDICTION)
     for object_id, _, _ in drawn:
-        draw_outline(axis, sample.labels[object_id], palette.REFERENCE, width=0.8)
+        draw_outline(axis, sample.reference(object_id), palette.REFERENCE, width=0.8)
     prompts = [prompt for _, prompt, _ in drawn][:_MOST_PROMPTS_SHOWN]
     for prompt in prompts:
         draw_prompt(axis, prompt)

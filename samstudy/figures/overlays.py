@@ -206,7 +206,7 @@ def draw_object(
     axis: Axes, row: pd.Series, sample: Sample, prompt: Prompt, mask: np.ndarray, panel_in: float
 ) -> None:
     """Draw one object of a score table in a panel so many inches wide, magnified where it is small; no title."""
-    reference = sample.labels[row["object_id"]]
+    reference = sample.reference(row["object_id"])
     if sample.valid is not None:
         reference = reference & sample.valid
     draw_overlay(sample.image, reference, mask, prompt, ax=axis)

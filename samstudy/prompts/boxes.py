@@ -1,4 +1,4 @@
-"""Makers of box prompts: tight, moved on purpose, with a point, around the largest part or around each part."""
+"""Makers of box prompts: tight, moved on purpose, with a point, around the largest part, each part or the image."""
 
 from __future__ import annotations
 
@@ -108,6 +108,12 @@ def _moved(
 def largest_box(mask: np.ndarray, _rng: np.random.Generator) -> Prompt:
     """Tight box of the part of largest area; the other parts get no prompt and count as missed when scored."""
     return Prompt(box_xyxy=tight_box_xyxy(*largest_parts(mask, 1)))
+
+
+def whole_image(mask: np.ndarray, _rng: np.random.Generator) -> Prompt:
+    """Box around the whole image, which says nothing of where the object is; of the mask only its size is used."""
+    height, width = mask.shape
+    return Prompt(box_xyxy=np.array([0, 0, width - 1, height - 1], np.float32))
 
 
 def part_boxes(max_parts: int = 3) -> PromptMaker:

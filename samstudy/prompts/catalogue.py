@@ -8,10 +8,20 @@ sampling rules written here are this study's own.
 
 from __future__ import annotations
 
-from samstudy.prompts.boxes import box, enlarge, enlarge_px, jitter, largest_box, part_boxes, shift
+from samstudy.prompts.boxes import (
+    box,
+    enlarge,
+    enlarge_px,
+    jitter,
+    largest_box,
+    part_boxes,
+    shift,
+    whole_image,
+)
 from samstudy.prompts.mode import PROMPTS, PromptMode, add_mode
 from samstudy.prompts.points import grid, part_points, points
 from samstudy.prompts.turns import feed_back, next_click
+from samstudy.types import AUTOMATIC
 
 MOST_CLICKS = 9
 FEWER_POINTS_PER_SIDE = 8
@@ -186,6 +196,17 @@ add_mode(
     choices=("predicted_iou", "oracle"),
     rule=f"`everything` from a grid of {FEWER_POINTS_PER_SIDE} x {FEWER_POINTS_PER_SIDE} points.",
     source="as `everything`, for a laptop",
+)
+
+
+add_mode(
+    AUTOMATIC,
+    whole_image,
+    title="automatic",
+    per_target=True,
+    rule="No prompt: the whole image as the box, once for all instances of a target; a model tuned for it adds an "
+    "embedding it has learnt.",
+    source="this study; a learnt prompt in place of a user's: AutoSAM (Shaharabany 2023), SAMed (Zhang & Liu 2023)",
 )
 
 

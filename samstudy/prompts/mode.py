@@ -45,6 +45,8 @@ class PromptMode:
         Answers it takes; the score is that of the last.
     series : str
         Modes of one series are turns of the same dialogue: they share its draws, and it is held once for all.
+    per_target : bool
+        Asked once for all instances of a target in an image, as their union; else for each object.
     """
 
     name: str
@@ -57,6 +59,7 @@ class PromptMode:
     follow: FollowUp | None = None
     n_turns: int = 1
     series: str = ""
+    per_target: bool = False
 
     @property
     def seed_name(self) -> str:
@@ -94,6 +97,7 @@ def add_mode(
     follow: FollowUp | None = None,
     n_turns: int = 1,
     series: str = "",
+    per_target: bool = False,
 ) -> None:
     """Register a prompt mode; see :class:`PromptMode` for the arguments.
 
@@ -109,7 +113,7 @@ def add_mode(
                 "make and follow."
             )
     PROMPTS.register(name)(
-        PromptMode(name, title, make, headline, source, rule, choices, follow, n_turns, series)
+        PromptMode(name, title, make, headline, source, rule, choices, follow, n_turns, series, per_target)
     )
 
 
@@ -130,7 +134,7 @@ def make_prompt(mode: str, mask: np.ndarray, rng: np.random.Generator) -> Prompt
     Prompt
         With ``mode`` set. Positive points lie in the mask, negative ones outside it, boxes in the image. Of
         a mode of several turns it is the first; :func:`samstudy.prompts.converse` takes all of them. Everything
-        mode takes nothing from the mask.
+        mode and ``automatic`` take nothing from the mask.
 
     Raises
     ------
