@@ -83,6 +83,8 @@ class SamModel:
         Hyperparameters, split hash and curve of that fine-tuning; empty otherwise.
     source : str
         Registered name or file that :func:`load_model` loads it from again.
+    adapters : dict of str to torch.Tensor
+        LoRA matrices that are merged into the image encoder, as :func:`samstudy.tuning.save_tuned` writes them.
     """
 
     name: str
@@ -93,6 +95,7 @@ class SamModel:
     history: dict = field(default_factory=dict)
     source: str = ""
     uses_image: bool = True
+    adapters: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @cached_property
     def weights_sha(self) -> str:
@@ -221,18 +224,12 @@ def _tuned(checkpoint: Checkpoint, device: torch.device) -> SamModel:
             f"{history['base_encoder_sha']}, but the {history['base']!r} found here has {base.encoder_sha}: "
             "use the same base checkpoint."
         )
-    decoder = {name.removeprefix("mask_decoder."): value for name, value in checkpoint.state.items()}
-    load_into(
-        base.sam.mask_decoder, Checkpoint(checkpoint.path, decoder), f"the mask decoder of {history['base']}"
-    )
-    return SamModel(
-        history["base"],
-        _placed(base.sam, device),
-        history["method"],
-        history["shots"],
-        history["fold"],
-        history,
-    )
+    # the package of fine-tuning is built on this module
+    from samstudy.tuning.weights import restore
+
+    tuned = restore(base, checkpoint, history)
+    _placed(tuned.sam, device)
+    return tuned
 
 
 @MODELS.register("vit_t")

@@ -1,12 +1,14 @@
-"""What the loop learns from: few images, their cached embeddings, prompts and targets on the decoder's grid."""
+"""What the loop learns from: few images, embedded or not, with prompts and targets on the decoder's grid."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,21 +17,36 @@ from samstudy.embeddings import embed
 from samstudy.errors import StudyError
 from samstudy.models import SamModel
 from samstudy.prompts import PROMPTS, make_prompt
+from samstudy.questions import objects_asked
 from samstudy.seeds import rng_for
 from samstudy.tuning.recipe import Recipe
-from samstudy.types import MASK_CHOICES, Prompt, target_of
+from samstudy.types import MASK_CHOICES, Prompt, Sample, target_of
 
 
 @dataclass(frozen=True)
 class Example:
-    """One image: its embedding, the prompts of its objects and each prompt's target at decoder resolution."""
+    """One view of an image: the prompts of its objects and each prompt's target at decoder resolution.
 
-    features: Tensor
+    It holds the embedding (``features``, 1 x C x h x w) where the encoder stays as it is; where the encoder is trained,
+    the resized image (``pixels``, uint8 3 x h x w).
+    """
+
+    features: Tensor | None
+    pixels: Tensor | None
     size_hw: tuple[int, int]
     prompts: list[Prompt]
     targets: Tensor
     object_index: list[int]
     counted: Tensor
+    content_sha: str
+
+
+def image_features(sam: Sam, example: Example, brightness: float = 1.0) -> Tensor:
+    """Return the kept embedding of an example, or encode its image with pixels multiplied by ``brightness``."""
+    if example.features is not None:
+        return example.features
+    pixels = (example.pixels.float() * brightness).clamp(0, 255)
+    return sam.image_encoder(sam.preprocess(pixels[None]))
 
 
 def choose_shots(dataset: Dataset, shots: int, seed: int) -> list[str]:
@@ -73,9 +90,11 @@ def validation_ids(dataset: Dataset, most: int) -> list[str]:
 
 
 def make_examples(
-    model: SamModel, dataset: Dataset, ids: Sequence[str], recipe: Recipe, seed: int
+    model: SamModel, dataset: Dataset, ids: Sequence[str], recipe: Recipe, seed: int, embedded: bool = True
 ) -> list[Example]:
-    """Read, embed and prompt images; those that show none of the recipe's targets are passed over.
+    """Read and prompt images; those that show none of the recipe's targets are passed over.
+
+    With ``embedded`` each is encoded, through the cache; else its resized pixels are kept.
 
     Raises
     ------
@@ -88,7 +107,11 @@ def make_examples(
                 f"the prompt {mode!r} cannot be trained with, as it is not made before the model answers; choose a "
                 "mode of one prompt, such as box."
             )
-    found = [_example(model, dataset, image_id, recipe, seed) for image_id in ids]
+    found = [
+        _example(model, dataset.info.name, view, recipe, seed, embedded)
+        for image_id in ids
+        for view in _views(dataset.load(image_id), recipe.flips)
+    ]
     kept = [example for example in found if example is not None]
     if not kept:
         raise StudyError(
@@ -97,40 +120,60 @@ def make_examples(
     return kept
 
 
-def _example(model: SamModel, dataset: Dataset, image_id: str, recipe: Recipe, seed: int) -> Example | None:
-    sample = dataset.load(image_id)
+def _views(sample: Sample, flips: bool) -> Iterator[Sample]:
+    """Yield an image as it is, and with ``flips`` mirrored, upside down and both."""
+    yield sample
+    for rows, columns in ((1, -1), (-1, 1), (-1, -1)) if flips else ():
+        valid = sample.valid
+        yield replace(
+            sample,
+            image=np.ascontiguousarray(sample.image[::rows, ::columns]),
+            labels={label: mask[::rows, ::columns] for label, mask in sample.labels.items()},
+            valid=None if valid is None else valid[::rows, ::columns],
+        )
+
+
+def _example(
+    model: SamModel, dataset: str, sample: Sample, recipe: Recipe, seed: int, embedded: bool
+) -> Example | None:
     everywhere = np.ones(sample.size_hw, bool) if sample.valid is None else sample.valid
-    wanted = {name: mask & everywhere for name, mask in sample.labels.items() if _is_wanted(name, recipe)}
-    objects = {name: mask for name, mask in wanted.items() if mask.any()}
-    if not objects:
-        return None
-    prompts, object_index = [], []
-    for index, (name, mask) in enumerate(objects.items()):
-        for mode in recipe.prompts:
+    prompts, object_index, masks = [], [], []
+    for name, modes in objects_asked(sample, recipe.prompts):
+        mask = sample.reference(name) & everywhere
+        if not mask.any() or (recipe.targets and target_of(name) not in recipe.targets):
+            continue
+        for mode in modes:
             for variant in range(recipe.variants):
-                rng = rng_for(seed, "tuning", dataset.info.name, image_id, name, mode, variant)
+                rng = rng_for(seed, "tuning", dataset, sample.image_id, name, mode, variant)
                 prompts.append(make_prompt(mode, mask, rng))
-                object_index.append(index)
+                object_index.append(len(masks))
+        masks.append(mask)
+    if not masks:
+        return None
     if any(prompt.parts for prompt in prompts):
         raise StudyError(
             "composite prompts cannot be trained with; choose prompt modes of one part, such as box."
         )
-    embedding = embed(model, sample.image)
+    features = pixels = None
     side = model.image_size
-    cell = side // (4 * embedding.features.shape[-1])
-    grids = [to_decoder_grid(m, embedding.input_hw, side, cell) for m in (*objects.values(), everywhere)]
+    input_hw = ResizeLongestSide.get_preprocess_shape(*sample.size_hw, side)
+    if embedded:
+        features = embed(model, sample.image).features.to(model.device)
+    else:
+        resized = ResizeLongestSide(side).apply_image(sample.image)
+        pixels = torch.as_tensor(resized, device=model.device).permute(2, 0, 1).contiguous()
+    cell = side // (4 * model.sam.prompt_encoder.image_embedding_size[0])
+    grids = [to_decoder_grid(mask, input_hw, side, cell) for mask in (*masks, everywhere)]
     return Example(
-        embedding.features.to(model.device),
-        embedding.size_hw,
+        features,
+        pixels,
+        sample.size_hw,
         prompts,
         torch.stack(grids[:-1]).to(model.device),
         object_index,
         (grids[-1] > 0.5).float().to(model.device),
+        sample.content_sha(),
     )
-
-
-def _is_wanted(label: str, recipe: Recipe) -> bool:
-    return not recipe.targets or target_of(label) in recipe.targets
 
 
 def to_decoder_grid(mask: np.ndarray, input_hw: tuple[int, int], side: int, cell: int) -> Tensor:
@@ -152,7 +195,7 @@ def to_decoder_grid(mask: np.ndarray, input_hw: tuple[int, int], side: int, cell
     torch.Tensor, float32, side / cell x side / cell
         In [0, 1].
     """
-    full = torch.as_tensor(mask, dtype=torch.float32)[None, None]
+    full = torch.from_numpy(mask.astype(np.float32))[None, None]
     resized = F.interpolate(full, input_hw, mode="bilinear", align_corners=False, antialias=True)
     padded = F.pad(resized, (0, side - input_hw[1], 0, side - input_hw[0]))
     return F.avg_pool2d(padded, cell)[0, 0].clamp(0, 1)

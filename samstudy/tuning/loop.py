@@ -1,16 +1,20 @@
-"""Fine-tuning with a few images: SAM's mask decoder alone, on cached embeddings, in one readable loop.
+"""Fine-tuning with a few images, in one readable loop: the mask decoder alone, LoRA in the encoder, or every weight.
 
-Recipe, after the decoder-only tuning of Huang et al. (2024) and the first MedSAM recipe (Ma et al. 2023): the
-image encoder and the prompt encoder stay as they are, so each image is encoded once and never again. Prompts
-are simulated from the reference, several objects and modes per image and step. The loss is Dice plus
-cross-entropy at the decoder's resolution, for the single mask and for the best of the three, plus the squared
-error of the predicted IoU (Kirillov et al. 2023). Cached embeddings allow no augmentation of pixels; there is none.
+``decoder`` is after the decoder-only tuning of Huang et al. (2024) and the first MedSAM recipe (Ma et al. 2023): image
+encoder and prompt encoder stay as they are, so each image is encoded once and never again. With ``lora`` (after SAMed,
+Zhang & Liu 2023) and ``full`` the encoder is trained too and runs in each step; the rest is the same. Prompts are
+simulated from the reference, several objects and modes per image and step; ``automatic`` takes nothing from it. The
+loss is taken at the decoder's resolution, for the single mask and for the best of the three, plus the squared error of
+the predicted IoU (Kirillov et al. 2023).
+
+Augmentation: flips of the whole image, encoded once each, where the recipe asks for them; brightness where the encoder
+runs. Cached embeddings allow no other.
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,12 +25,22 @@ from samstudy.datasets import Dataset
 from samstudy.errors import StudyError, unknown_name
 from samstudy.evaluation import check_targets
 from samstudy.models import SamModel, load_model
-from samstudy.seeds import rng_for
+from samstudy.provenance import code_sha
+from samstudy.seeds import rng_for, seed_for
 from samstudy.tuning.examples import Example, choose_shots, make_examples, validation_ids
-from samstudy.tuning.losses import example_loss
+from samstudy.tuning.losses import LOSSES, example_loss
+from samstudy.tuning.parts import (
+    METHODS,
+    finish,
+    parameter_groups,
+    put_state,
+    runs_encoder,
+    trainable_copy,
+    trained,
+    trained_state,
+)
 from samstudy.tuning.recipe import Recipe
-
-METHODS = ("decoder",)
+from samstudy.tuning.resume import Standing, read_standing, standing_path, write_standing
 
 
 def finetune(
@@ -40,6 +54,9 @@ def finetune(
 ) -> SamModel:
     """Tune a model on ``shots`` training images.
 
+    A tuning that was killed is kept under ``data/cache/tuning`` as of its last validation; the same call goes on
+    from there and ends with the same weights.
+
     Parameters
     ----------
     model : SamModel or str
@@ -49,10 +66,10 @@ def finetune(
         ``val`` split the early stopping. The ``test`` split is never read.
     shots : int
         Number of training images, 1 or more. Validation images come on top and are counted in the history.
-    method : {"decoder"}
-        What is trained.
+    method : {"decoder", "lora", "full"}
+        What is trained: :data:`samstudy.tuning.METHODS`.
     seed : int
-        Names the choice of images, the prompts and their order.
+        Names the choice of images, the prompts and their order, and LoRA's first matrices.
     recipe : Recipe, optional
         Hyperparameters.
     progress : bool
@@ -61,28 +78,35 @@ def finetune(
     Returns
     -------
     SamModel
-        Shares the image encoder, and so the cached embeddings, of the base. ``history`` holds recipe, split
-        hash, image names and the curve.
+        Tuned by ``decoder`` it shares the image encoder, and so the cached embeddings, of the base. ``history``
+        holds recipe, split hash, image names and the curve.
 
     Raises
     ------
     StudyError
-        Unknown method, a model that is not a SAM, fewer training images than shots, no validation images,
+        Unknown method or loss, a model that is not a SAM, fewer training images than shots, no validation images,
         no object to learn from, or a composite prompt mode.
     """
     recipe = recipe or Recipe()
     if method not in METHODS:
         raise unknown_name("fine-tuning method", method, METHODS)
+    LOSSES[recipe.loss]
     base = load_model(model) if isinstance(model, str) else model
     if not isinstance(base, SamModel):
         raise StudyError(f"the model {base.name!r} has no mask decoder to tune; choose a SAM.")
     check_targets(dataset, recipe.targets)
     train_ids = choose_shots(dataset, shots, seed)
     val_ids = validation_ids(dataset, recipe.max_val_images)
-    tuned = _with_own_decoder(base)
-    train = make_examples(tuned, dataset, train_ids, recipe, seed)
-    val = make_examples(tuned, dataset, val_ids, dataclasses.replace(recipe, variants=1), seed)
-    curve = _train(tuned.sam, train, val, recipe, seed, progress)
+    tuned = trainable_copy(base, method, recipe, seed_for(seed, "lora"))
+    embedded = not runs_encoder(method)
+    train = make_examples(tuned, dataset, train_ids, recipe, seed, embedded)
+    plain = dataclasses.replace(recipe, variants=1, flips=False)
+    val = make_examples(tuned, dataset, val_ids, plain, seed, embedded)
+    contents = [example.content_sha for example in (*train, *val)]
+    about = dataclasses.asdict(recipe), dataset.info.name, contents, shots, seed
+    path = standing_path(code_sha(), base.weights_sha, tuned.device.type, method, *about)
+    curve = _train(tuned.sam, train, val, method, recipe, seed, path, progress)
+    finish(tuned, method)
     tuned.tuning, tuned.shots, tuned.fold = method, shots, seed
     tuned.history = {
         "base": base.name,
@@ -92,6 +116,7 @@ def finetune(
         "method": method,
         "shots": shots,
         "fold": seed,
+        "image_size": tuned.image_size,
         "recipe": dataclasses.asdict(recipe),
         "dataset": dataset.info.name,
         "split_sha": dataset.fingerprint(),
@@ -102,41 +127,43 @@ def finetune(
     return tuned
 
 
-def _with_own_decoder(base: SamModel) -> SamModel:
-    shared = {id(part): part for part in (base.sam.image_encoder, base.sam.prompt_encoder)}
-    tuned = SamModel(base.name, copy.deepcopy(base.sam, shared))
-    tuned.encoder_sha = base.encoder_sha
-    return tuned
-
-
 def _train(
-    sam: Sam, train: list[Example], val: list[Example], recipe: Recipe, seed: int, progress: bool
+    sam: Sam,
+    train: list[Example],
+    val: list[Example],
+    method: str,
+    recipe: Recipe,
+    seed: int,
+    path: Path,
+    progress: bool,
 ) -> list[dict[str, float]]:
-    parameters = [parameter.requires_grad_(True) for parameter in sam.mask_decoder.parameters()]
-    optimiser = torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
-    best_loss = _validationexample_loss(sam, val)
-    best_state = copy.deepcopy(sam.mask_decoder.state_dict())
-    curve = [{"step": 0, "train_loss": float("nan"), "val_loss": best_loss}]
-    recent, misses = [], 0
-    for step in tqdm(range(1, recipe.steps + 1), desc="tuning", unit="step", disable=not progress):
+    """Train from where ``path`` stands, leave the best weights in the model, and return the curve."""
+    optimiser = torch.optim.AdamW(parameter_groups(sam, method, recipe), weight_decay=recipe.weight_decay)
+    standing = read_standing(path, sam, optimiser)
+    if standing is None:
+        standing = Standing(_validation_loss(sam, val, recipe), trained_state(sam))
+        standing.curve.append({"step": 0, "train_loss": float("nan"), "val_loss": standing.best_loss})
+    recent = []
+    steps = range(standing.step + 1, recipe.steps + 1)
+    for step in tqdm(steps, "tuning", recipe.steps, initial=standing.step, unit="step", disable=not progress):
         recent.append(_step(sam, train, recipe, seed, step, optimiser))
-        schedule.step()
         if step % recipe.validate_every and step != recipe.steps:
             continue
-        loss = _validationexample_loss(sam, val)
-        curve.append({"step": step, "train_loss": float(np.mean(recent)), "val_loss": loss})
+        loss = _validation_loss(sam, val, recipe)
+        standing.step = step
+        standing.curve.append({"step": step, "train_loss": float(np.mean(recent)), "val_loss": loss})
         recent = []
-        if loss < best_loss:
-            best_loss, best_state, misses = loss, copy.deepcopy(sam.mask_decoder.state_dict()), 0
+        if loss < standing.best_loss:
+            standing.best_loss, standing.best_state, standing.misses = loss, trained_state(sam), 0
         else:
-            misses += 1
-        if misses >= recipe.patience:
+            standing.misses += 1
+        if standing.misses >= recipe.patience:
             break
-    sam.mask_decoder.load_state_dict(best_state)
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    return curve
+        if step < recipe.steps:
+            write_standing(path, standing, sam, optimiser)
+    put_state(sam, standing.best_state)
+    path.unlink(missing_ok=True)
+    return standing.curve
 
 
 def _rate(step: int, recipe: Recipe) -> float:
@@ -151,19 +178,31 @@ def _step(
 ) -> float:
     rng = rng_for(seed, "step", step)
     chosen = rng.choice(len(train), min(recipe.images_per_step, len(train)), replace=False)
+    for group in optimiser.param_groups:
+        group["lr"] = group["base_rate"] * _rate(step - 1, recipe)
     optimiser.zero_grad(set_to_none=True)
     total = 0.0
     for index in chosen:
-        n_prompts = len(train[index].prompts)
+        example = train[index]
+        n_prompts = len(example.prompts)
         picked = rng.choice(n_prompts, min(recipe.prompts_per_image, n_prompts), replace=False)
-        loss = example_loss(sam, train[index], [int(i) for i in picked]) / len(chosen)
+        brightness = 1.0 if example.pixels is None else rng.uniform(-1, 1) * recipe.brightness + 1
+        loss = _example_loss(sam, example, [int(i) for i in picked], recipe, brightness) / len(chosen)
         loss.backward()
         total += float(loss.detach())
-    torch.nn.utils.clip_grad_norm_(sam.mask_decoder.parameters(), recipe.clip_norm)
+    torch.nn.utils.clip_grad_norm_(trained(sam).values(), recipe.clip_norm)
     optimiser.step()
     return total
 
 
+def _example_loss(
+    sam: Sam, example: Example, picked: list[int], recipe: Recipe, brightness: float = 1.0
+) -> torch.Tensor:
+    with torch.autocast(sam.device.type, torch.bfloat16, enabled=recipe.mixed_precision):
+        return example_loss(sam, example, picked, recipe.loss, brightness)
+
+
 @torch.no_grad()
-def _validationexample_loss(sam: Sam, val: list[Example]) -> float:
-    return float(np.mean([float(example_loss(sam, example, range(len(example.prompts)))) for example in val]))
+def _validation_loss(sam: Sam, val: list[Example], recipe: Recipe) -> float:
+    losses = [_example_loss(sam, example, list(range(len(example.prompts))), recipe) for example in val]
+    return float(np.mean([float(loss) for loss in losses]))

@@ -1,8 +1,8 @@
-"""Dice + cross-entropy on the decoder's grid, for the single mask and the best of three, + predicted IoU."""
+"""Losses on the decoder's grid, for the single mask and the best of three, with that of the predicted IoU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from segment_anything.modeling import Sam
@@ -10,11 +10,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from samstudy.inference import batches, decode_low_res
-from samstudy.tuning.examples import Example
+from samstudy.registry import Registry
+from samstudy.tuning.examples import Example, image_features
+
+MaskLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""``(logits B x C x h x w, target in [0, 1] of the same shape, counted h x w) -> loss B x C``."""
+
+LOSSES: Registry[MaskLoss] = Registry("loss")
+_FOCAL_WEIGHT, _FOCAL_GAMMA = 20.0, 2.0
+_CLDICE_WEIGHT, _SKELETON_STEPS = 0.5, 5
 
 
-def example_loss(sam: Sam, example: Example, picked: Sequence[int]) -> Tensor:
-    """Mean loss over some prompts of one image; gradients flow to the mask decoder.
+def example_loss(
+    sam: Sam, example: Example, picked: Sequence[int], loss: str = "dice_ce", brightness: float = 1.0
+) -> Tensor:
+    """Mean loss over some prompts of one image; gradients flow to what is trained.
 
     Parameters
     ----------
@@ -24,6 +34,10 @@ def example_loss(sam: Sam, example: Example, picked: Sequence[int]) -> Tensor:
         One image.
     picked : sequence of int
         Indices of its prompts, at least one.
+    loss : str
+        A name in :data:`LOSSES`.
+    brightness : float
+        See :func:`~samstudy.tuning.examples.image_features`.
 
     Returns
     -------
@@ -31,18 +45,20 @@ def example_loss(sam: Sam, example: Example, picked: Sequence[int]) -> Tensor:
         A scalar; see :func:`prompt_losses`.
     """
     prompts = [example.prompts[i] for i in picked]
+    features = image_features(sam, example, brightness)
     losses = []
     for indices in batches(prompts, most=16):
-        logits, iou_pred = decode_low_res(
-            sam, example.features, [prompts[i] for i in indices], example.size_hw
-        )
+        logits, iou_pred = decode_low_res(sam, features, [prompts[i] for i in indices], example.size_hw)
         objects = [example.object_index[picked[i]] for i in indices]
-        losses.append(prompt_losses(logits, iou_pred, example.targets[objects], example.counted))
+        target = example.targets[objects]
+        losses.append(prompt_losses(logits.float(), iou_pred.float(), target, example.counted, loss))
     return torch.cat(losses).mean()
 
 
-def prompt_losses(logits: Tensor, iou_pred: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """Loss of each prompt: Dice + cross-entropy of the single mask and of the best of three, + IoU error.
+def prompt_losses(
+    logits: Tensor, iou_pred: Tensor, target: Tensor, counted: Tensor, loss: str = "dice_ce"
+) -> Tensor:
+    """Loss of each prompt: that of the single mask, of the best of three, and the error of the predicted IoU.
 
     Parameters
     ----------
@@ -54,19 +70,93 @@ def prompt_losses(logits: Tensor, iou_pred: Tensor, target: Tensor, counted: Ten
         In [0, 1].
     counted : torch.Tensor, h x w
         1 where the loss is taken, 0 in padding.
+    loss : str
+        A name in :data:`LOSSES`.
 
     Returns
     -------
     torch.Tensor, B
     """
     target = target[:, None].expand_as(logits)
-    error = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * counted
-    cross_entropy = error.sum((-2, -1)) / counted.sum()
-    soft, area = torch.sigmoid(logits) * counted, target * counted
-    overlap = (soft * area).sum((-2, -1))
-    dice = 1 - (2 * overlap + 1) / (soft.sum((-2, -1)) + area.sum((-2, -1)) + 1)
-    each = dice + cross_entropy
-    hard, area = (logits.detach() > 0) * counted, (area > 0.5).float()
+    each = LOSSES[loss](logits, target, counted)
+    hard, area = (logits.detach() > 0) * counted, (target * counted > 0.5).float()
     both = (hard * area).sum((-2, -1))
     iou = both / (hard.sum((-2, -1)) + area.sum((-2, -1)) - both).clamp(min=1)
     return each[:, 0] + each[:, 1:].amin(1) + F.mse_loss(iou_pred, iou, reduction="none").mean(1)
+
+
+@LOSSES.register("dice_ce")
+def dice_cross_entropy(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Dice plus cross-entropy."""
+    return _dice(logits, target, counted) + _cross_entropy(logits, target, counted)
+
+
+@LOSSES.register("focal")
+def dice_focal(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Dice plus 20 times the focal loss with gamma 2, the weights that SAM was trained with (Kirillov et al. 2023)."""
+    error = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    # 1 - p_t is the distance between answer and target, which holds for fractions of a cell too
+    wrong = (torch.sigmoid(logits) - target).abs()
+    focal = (wrong**_FOCAL_GAMMA * error * counted).sum((-2, -1)) / counted.sum()
+    return _dice(logits, target, counted) + _FOCAL_WEIGHT * focal
+
+
+@LOSSES.register("cldice")
+def centre_line_dice(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Half Dice and half soft clDice, plus cross-entropy: for what is long and thin (Shit et al., CVPR 2021)."""
+    dice = (1 - _CLDICE_WEIGHT) * _dice(logits, target, counted)
+    lines = _CLDICE_WEIGHT * soft_cldice(torch.sigmoid(logits) * counted, target * counted)
+    return dice + lines + _cross_entropy(logits, target, counted)
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    error = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * counted
+    return error.sum((-2, -1)) / counted.sum()
+
+
+def _dice(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    soft, area = torch.sigmoid(logits) * counted, target * counted
+    overlap = (soft * area).sum((-2, -1))
+    return 1 - (2 * overlap + 1) / (soft.sum((-2, -1)) + area.sum((-2, -1)) + 1)
+
+
+def soft_cldice(soft: Tensor, target: Tensor) -> Tensor:
+    """One minus the harmonic mean of how far each soft mask covers the other's soft centre line.
+
+    Parameters
+    ----------
+    soft, target : torch.Tensor, B x C x h x w
+        In [0, 1].
+
+    Returns
+    -------
+    torch.Tensor, B x C
+        In [0, 1]; 0 for two empty masks.
+    """
+    line, target_line = soft_skeleton(soft), soft_skeleton(target[:, :1]).expand_as(target)
+    precision = ((line * target).sum((-2, -1)) + 1) / (line.sum((-2, -1)) + 1)
+    sensitivity = ((target_line * soft).sum((-2, -1)) + 1) / (target_line.sum((-2, -1)) + 1)
+    return 1 - 2 * precision * sensitivity / (precision + sensitivity)
+
+
+def soft_skeleton(soft: Tensor, steps: int = _SKELETON_STEPS) -> Tensor:
+    """Centre lines of soft masks (B x C x h x w), made of minima and maxima over neighbours, so that gradients pass.
+
+    Structures up to about twice ``steps`` cells wide are thinned to their middle (Shit et al. 2021, algorithm 1).
+    """
+    skeleton = F.relu(soft - _open(soft))
+    for _ in range(steps):
+        soft = _erode(soft)
+        left = F.relu(soft - _open(soft))
+        skeleton = skeleton + F.relu(left - skeleton * left)
+    return skeleton
+
+
+def _erode(soft: Tensor) -> Tensor:
+    across = -F.max_pool2d(-soft, (3, 1), 1, (1, 0))
+    down = -F.max_pool2d(-soft, (1, 3), 1, (0, 1))
+    return torch.minimum(across, down)
+
+
+def _open(soft: Tensor) -> Tensor:
+    return F.max_pool2d(_erode(soft), 3, 1, 1)
