@@ -122,10 +122,13 @@ def test_the_output_is_a_folder_data_set(images, tmp_path):
 
 def test_masks_of_a_volume_lie_on_its_grid(capsys, tmp_path):
     affine = np.array([[0, -2.0, 0, 5], [0.5, 0, 0, -7], [0, 0, -3, 1], [0, 0, 0, 1]])
-    values = RNG.normal(100, 30, (24, 30, 5)).astype(np.float32)
+    values = RNG.normal(100, 30, (24, 30, 5))
     (tmp_path / "images").mkdir()
     volume = tmp_path / "images" / "liver.nii.gz"
-    nib.save(nib.Nifti1Image(values, affine), volume)
+    stored = nib.Nifti1Image(np.rint(values).astype(np.int16), affine)
+    stored.header.set_slope_inter(0.5, 3)
+    stored.set_qform(affine, 1)
+    nib.save(stored, volume)
     size_hw = read_image(volume, 1).rgb.shape[:2]
     prompts = written(
         tmp_path / "p.csv", f"{BOXES}liver_z001,left lobe,2,3,20,19\nliver_z003,left lobe,1,1,12,17\n"
@@ -139,6 +142,7 @@ def test_masks_of_a_volume_lie_on_its_grid(capsys, tmp_path):
     mask = nib.load(path)
     np.testing.assert_array_equal(mask.affine, nib.load(volume).affine)
     assert (mask.shape, mask.get_data_dtype()) == (values.shape, np.uint8)
+    assert (int(mask.header["qform_code"]), set(np.unique(mask.get_fdata()))) == (1, {0, 1})
     expected = {
         1: answer(volume, box(2, 3, 20, 19), 1),
         3: answer(volume, box(1, 1, 12, 17), 3),

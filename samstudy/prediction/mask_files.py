@@ -89,7 +89,7 @@ def volume_mask(slices: dict[int, np.ndarray], like: Path) -> nib.Nifti1Image:
     Returns
     -------
     nibabel.Nifti1Image, uint8
-        Of the shape and matrix of ``like``.
+        Of the shape of ``like``, and with its header but for type and scale.
     """
     source = nib.load(like)
     shape = (*source.shape[:3], 1)[:3]
@@ -101,6 +101,8 @@ def volume_mask(slices: dict[int, np.ndarray], like: Path) -> nib.Nifti1Image:
         # the inverse of samstudy.images.volume.axial
         canonical[:, :, index] = mask.swapaxes(0, 1)[::-1, ::-1]
     values = nib.apply_orientation(canonical, back).reshape(source.shape)
-    image = nib.Nifti1Image(values, source.affine)
-    image.header.set_xyzt_units(*source.header.get_xyzt_units())
-    return image
+    header = source.header.copy()
+    header.set_data_dtype(np.uint8)
+    header.set_slope_inter(1, 0)
+    header["cal_min"] = header["cal_max"] = 0
+    return nib.Nifti1Image(values, source.affine, header)
