@@ -28,21 +28,28 @@ PYTHON_IS_NEW := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 FIGURES := figures/$(PROFILE)
 EXECUTED := $(FIGURES)/executed
 RESULTS := data/results/$(PROFILE)
+SUPPLEMENT := $(FIGURES)/supplement.html
+SUPPLEMENT_PDF := $(FIGURES)/supplement.pdf
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all figures env install test lint clean help FORCE
+.PHONY: all figures supplement env install test lint clean help FORCE
 
 all: env
 	@$(MAKE) --no-print-directory -j$(JOBS) figures
 	@"$(PY)" -m samstudy.present left-out $(PROFILE)
 	@echo "Figures, tables and executed notebooks are in $(FIGURES)."
 
+supplement: env
+	@$(MAKE) --no-print-directory -j$(JOBS) $(SUPPLEMENT)
+	@echo "The supplement is $(SUPPLEMENT) and $(SUPPLEMENT_PDF)."
+
 help:
 	@echo "make all      set up the environment if needed, then build the figures of a profile"
 	@echo "make test     set up the environment if needed, then run the tests (TESTS=tests/test_prompts.py for one file)"
 	@echo "make env      only the environment: the active one, else .venv (PYTHON=... says with which Python)"
 	@echo "make figures  as all, in an environment that is there"
+	@echo "make supplement  all of a profile as one web page and a PDF, to attach to a paper"
 	@echo "make lint     check the style of code and notebooks"
 	@echo "make clean    remove the figures, tables and results of a profile; the cache of embeddings stays"
 	@echo
@@ -89,7 +96,7 @@ clean:
 # --- figures ----------------------------------------------------------------------------------------------
 
 # Only read where it is needed: before `make env` there may be nothing to read study.yaml with.
-ifneq ($(filter-out all env install test lint clean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out all supplement env install test lint clean help,$(or $(MAKECMDGOALS),all)),)
 
 # What of the profile is on this machine; the reasons of what is not are told at the end.
 DATASETS := $(shell "$(PY)" -m samstudy.present found $(PROFILE))
@@ -107,7 +114,7 @@ endif
 split_of = $(wildcard data/splits/$(patsubst phantom_%,%,$1).csv)
 
 # What no figure depends on is left out, so that changing it rebuilds nothing.
-PACKAGE := $(filter-out samstudy/pretrain/% samstudy/present.py,\
+PACKAGE := $(filter-out samstudy/pretrain/% samstudy/supplement/% samstudy/present.py,\
     $(wildcard samstudy/*.py samstudy/*/*.py samstudy/*.mplstyle))
 # The drawn control is drawn by what pretraining drew with; nothing else depends on it.
 drawn_by = $(if $(filter heldout_scenes,$1),$(wildcard samstudy/pretrain/*.py))
@@ -139,6 +146,11 @@ $(ZERO_SHOT): $(EXECUTED)/%.10_zero_shot.ipynb: \
 $(FINE_TUNE): $(EXECUTED)/%.20_fine_tune.ipynb: \
     notebooks/20_fine_tune.ipynb $$(call split_of,$$*) study.yaml $(PACKAGE) $(WEIGHTS) $(LIMIT_FILE)
 	$(RUN_MODELS)
+
+# The page is written last; a PDF that is missing is made again with it.
+$(SUPPLEMENT): $(DATA) $(ZERO_SHOT) $(FINE_TUNE) $(SUMMARY) $(wildcard samstudy/supplement/*.py samstudy/supplement/templates/*) \
+    $(if $(wildcard $(SUPPLEMENT_PDF)),,FORCE)
+	@"$(PY)" -m samstudy.cli supplement --profile $(PROFILE)
 
 # `.tables` holds the content hashes of a notebook's tables and is rewritten only when one changes, so a
 # notebook that ran again to the same numbers does not rebuild the summary.

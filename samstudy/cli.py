@@ -15,6 +15,7 @@ from pathlib import Path
 from samstudy.errors import StudyError, unknown_name
 
 DONE, INCOMPLETE, REFUSED, INTERRUPTED = 0, 1, 2, 130
+_RECIPE = ("steps", "learning_rate", "loss", "image_size", "flips")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +97,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         "--overlays", type=int, default=24, metavar="N", help="pictures of at most N images (default 24)"
     )
 
-    sub = add("finetune", _finetune, "Tune SAM's mask decoder on a few images and evaluate before and after.")
+    sub = add("finetune", _finetune, "Tune SAM on a few images and evaluate before and after.")
     _add_evaluation(sub)
     sub.add_argument("--model", default="vit_t", help="base: name or checkpoint file")
     sub.add_argument("--shots", type=int, default=10, help="training images (default 10)")
@@ -104,7 +105,14 @@ def _parser(command: str) -> argparse.ArgumentParser:
     sub.add_argument(
         "--targets", default="", help="what to learn, separated by commas (default: every target)"
     )
-    sub.add_argument("--steps", type=int, help="most optimiser steps (default: the recipe's)")
+    sub.add_argument("--method", default="decoder", help="decoder, lora or full (default decoder)")
+    sub.add_argument("--steps", type=int, help="most optimiser steps (default 200)")
+    sub.add_argument("--learning-rate", type=float, help="of the decoder (default 0.0003)")
+    sub.add_argument("--loss", help="dice_ce, focal or cldice, which is for vessels (default dice_ce)")
+    sub.add_argument(
+        "--image-size", type=int, help="side of the input of vit_t: finer for thin targets, e.g. 768"
+    )
+    sub.add_argument("--flips", action="store_true", default=None, help="train on mirrored images too")
 
     add_module("predict", "samstudy.prediction.command", "Segment new images: masks, overlays and a table.")
     add_module(
@@ -112,6 +120,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     add_module("pretrain", "samstudy.pretrain.train", "Pretrain vit_t on synthetic scenes (resumes).")
     add_module("notebook", "samstudy.notebook", "Run a notebook template with checked parameters.")
+    add_module("supplement", "samstudy.supplement", "Write all that a profile made as a web page and a PDF.")
     return parser
 
 
@@ -190,7 +199,8 @@ def _finetune(parsed: argparse.Namespace) -> int:
     return _report(run_finetuning(
         parsed.dataset, parsed.model, parsed.shots, _names(parsed.prompts), parsed.output, root=parsed.root,
         split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device,
-        targets=_names(parsed.targets), **({} if parsed.steps is None else {"steps": parsed.steps}),
+        method=parsed.method, targets=_names(parsed.targets),
+        **{name: value for name in _RECIPE if (value := getattr(parsed, name)) is not None},
     ))  # fmt: skip
 
 

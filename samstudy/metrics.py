@@ -152,6 +152,7 @@ def _add_calibre_recall(name: str) -> None:
         part=lambda reference: int(np.count_nonzero(reference.calibres[name])),
     )
     def recall(pair: Pair) -> float:
+        """The share of the reference's pixels of one calibre that the mask covers."""
         part = pair.reference.calibres[name]
         return float(np.count_nonzero(part & pair.mask.mask) / np.count_nonzero(part))
 
