@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -95,14 +96,16 @@ def run_finetuning(
     limit: int | None = None,
     seed: int = 0,
     device: str = "auto",
-    steps: int = Recipe.steps,
+    method: str = "decoder",
     targets: Sequence[str] = (),
+    **settings: Any,
 ) -> RunReport:
     """Write ``weights.safetensors`` (+ ``.json``), ``scores.parquet`` and ``scores.csv`` into a folder.
 
     The base, the tuned model and the ellipse are evaluated on the same objects of ``split``, by default the
-    test split, which tuning never reads. ``steps`` is the largest number of optimiser steps,
-    ``targets`` what is learnt and evaluated (nothing: every target).
+    test split, which tuning never reads. ``method`` says what is trained,
+    ``targets`` what is learnt and evaluated (nothing: every target); ``settings`` are other fields of
+    :class:`samstudy.tuning.Recipe`, such as ``steps``.
 
     Raises
     ------
@@ -112,8 +115,8 @@ def run_finetuning(
     source = load_dataset(dataset, root=root)
     base = load_model(model, device)
     check_writable(output)
-    recipe = Recipe(prompts=tuple(prompts), targets=tuple(targets), steps=steps)
-    tuned = finetune(base, source, shots=shots, seed=seed, recipe=recipe)
+    recipe = Recipe(prompts=tuple(prompts), targets=tuple(targets), **settings)
+    tuned = finetune(base, source, shots, method, seed, recipe)
     save_tuned(tuned, output / "weights.safetensors")
     models = [base, tuned, load_model("ellipse")]
     table = evaluate(source, models, prompts, split or "test", limit, seed, targets=targets)

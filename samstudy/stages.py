@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import product
 
 import pandas as pd
 
@@ -22,6 +23,7 @@ from samstudy.study import load_study
 from samstudy.study import profile as load_profile
 from samstudy.tuning import Recipe, finetune, save_tuned
 from samstudy.tuning.examples import choose_shots, validation_ids
+from samstudy.types import AUTOMATIC
 
 STAGES = ("zero_shot", "fine_tune")
 
@@ -83,17 +85,19 @@ def fine_tune(
     limit: int | None = None,
     seeds: Sequence[int] | None = None,
     device: str = "auto",
+    methods: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Tune a model with a few images and evaluate it before and after on the same held-out objects.
 
     Each target gets a mask decoder of its own: nested targets share prompts, and one decoder cannot answer the
     same box with the brain and with its white matter. A set that does not name its targets gets one for all.
-    ``study.yaml`` may name the targets of a data set that are tuned.
+    ``study.yaml`` may name the targets of a data set that are tuned, and data sets on which a model of its own
+    is tuned to answer without a prompt (mode ``automatic``); naming ``prompts`` here leaves that out.
 
     Parameters are those of :func:`zero_shot`; ``shots`` are the numbers of training images, of which more than there
-    are means all, ``seeds`` the
-    repetitions (column ``fold``). The tuned weights are kept in ``data/results/<profile>/tuned`` with their
-    history, and are taken from there when everything they depend on is the same.
+    are means all, ``methods`` what is trained (column ``tuning``), ``seeds`` the repetitions (column ``fold``). The
+    tuned weights are kept in ``data/results/<profile>/tuned`` with their history, and are taken from there when
+    everything they depend on is the same; a tuning that was killed goes on.
 
     Returns
     -------
@@ -103,25 +107,29 @@ def fine_tune(
     """
     plan = load_profile(profile)
     tuning, source = plan.fine_tuning, load_dataset(dataset)
-    prompts = tuple(prompts or tuning.prompts)
     base = load_model(model or tuning.model, device)
     available = len(source.ids("train"))
     counts = sorted({min(n, available) for n in shots or tuning.shots})
-    runs = [(n, seed) for seed in (seeds or tuning.seeds) for n in counts]
-    recipe = Recipe(prompts=prompts, steps=tuning.steps)
+    methods = tuple(methods or tuning.methods)
+    runs = [(n, method, seed) for seed in (seeds or tuning.seeds) for method in methods for n in counts]
+    recipes = [Recipe(prompts=tuple(prompts or tuning.prompts), steps=tuning.steps)]
+    if dataset in tuning.automatic.datasets and not prompts:
+        recipes.append(replace(recipes[0], prompts=(AUTOMATIC,), **tuning.automatic.recipe))
     tables = []
     learnt = tuning.targets.get(dataset, source.info.targets)
-    for targets in [(target,) for target in learnt] or [()]:
+    for recipe, targets in product(recipes, [(target,) for target in learnt] or [()]):
         own = replace(recipe, targets=targets)
-        tuned = [_tuned(base, source, n, seed, own, profile, dataset) for n, seed in runs]
+        tuned = [_tuned(base, source, *run, own, profile, dataset) for run in runs]
         models = [base, *tuned, load_model("ellipse")]
-        tables.append(
-            evaluate(source, models, prompts, None, limit or tuning.limit, plan.seed, targets=targets)
-        )
+        held_out = limit or tuning.limit
+        tables.append(evaluate(source, models, recipe.prompts, None, held_out, plan.seed, targets=targets))
     table = pd.concat(tables, ignore_index=True)
-    facts = asdict(recipe) | {
-        "targets": f"one decoder for each of {', '.join(learnt)}" if learnt else "one decoder for all"
+    facts = asdict(recipes[0]) | {
+        "methods": methods,
+        "targets": f"one decoder for each of {', '.join(learnt)}" if learnt else "one decoder for all",
     }
+    if len(recipes) > 1:
+        facts[AUTOMATIC] = f"a model of its own, {tuning.automatic.recipe}"
     write_table(table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=facts))
     return table
 
@@ -163,14 +171,21 @@ def _present_models(names: Sequence[str], device: str) -> tuple[list[Model], dic
 
 
 def _tuned(
-    base: SamModel, source: Dataset, shots: int, seed: int, recipe: Recipe, profile: str, dataset: str
+    base: SamModel,
+    source: Dataset,
+    shots: int,
+    method: str,
+    seed: int,
+    recipe: Recipe,
+    profile: str,
+    dataset: str,
 ) -> SamModel:
     ids = [*choose_shots(source, shots, seed), *validation_ids(source, recipe.max_val_images)]
     content = [source.load(image_id).content_sha() for image_id in ids]
-    parts = [code_sha(), base.weights_sha, content, shots, seed, asdict(recipe)]
+    parts = [code_sha(), base.weights_sha, content, method, shots, seed, asdict(recipe)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-    words = [slug(dataset), *recipe.targets, base.name, "decoder", f"{shots}shot", f"seed{seed}", key]
+    words = [slug(dataset), *recipe.targets, base.name, method, f"{shots}shot", f"seed{seed}", key]
     path = results_dir(profile) / "tuned" / f"{'.'.join(words)}.safetensors"
     if not path.is_file():
-        save_tuned(finetune(base, source, shots=shots, seed=seed, recipe=recipe), path)
+        save_tuned(finetune(base, source, shots, method, seed, recipe), path)
     return load_model(path, base.device.type)

@@ -34,6 +34,23 @@ class ZeroShot:
 
 
 @dataclass(frozen=True)
+class Automatic:
+    """Fine-tuning for the prompt mode ``automatic``, which is harder to learn than to follow a prompt.
+
+    Attributes
+    ----------
+    datasets : tuple of str
+        Of the profile; none by default.
+    recipe : dict
+        Fields of :class:`samstudy.tuning.Recipe` in which it differs: ``steps``, ``learning_rate``, ``image_size``,
+        ``loss``.
+    """
+
+    datasets: tuple[str, ...] = ()
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class FineTuning:
     """How one model is fine-tuned on a few images and evaluated before and after.
 
@@ -53,6 +70,10 @@ class FineTuning:
         Most optimiser steps of a run; early stopping may end it before.
     targets : dict of str to tuple of str
         What is tuned on a data set, by its name; every target where it is not named.
+    methods : tuple of str
+        Fine-tuning methods (:data:`samstudy.tuning.METHODS`), each with every seed and number of shots.
+    automatic : Automatic
+        Where a model of its own is tuned to answer without a prompt.
     """
 
     model: str
@@ -62,6 +83,8 @@ class FineTuning:
     seeds: tuple[int, ...]
     steps: int
     targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    methods: tuple[str, ...] = ("decoder",)
+    automatic: Automatic = Automatic()
 
 
 @dataclass(frozen=True)
@@ -255,13 +278,16 @@ def _read_profile(profiles: Section, name: str, seed: int) -> Profile:
             )
     zero_shot = section.section("zero_shot", ("limit",))
     tuning = section.section(
-        "fine_tuning", ("model", "shots", "prompts", "limit", "seeds", "steps"), ("targets",)
+        "fine_tuning",
+        ("model", "shots", "prompts", "limit", "seeds", "steps"),
+        ("targets", "methods", "automatic"),
     )
     targets = tuning.section("targets") if "targets" in tuning.entries else None
+    datasets = section.names("datasets")
     return Profile(
         name=str(name),
         about=section.text("about"),
-        datasets=section.names("datasets"),
+        datasets=datasets,
         models=section.names("models"),
         prompts=prompts,
         headline=headline,
@@ -274,6 +300,24 @@ def _read_profile(profiles: Section, name: str, seed: int) -> Profile:
             seeds=tuning.integers("seeds", minimum=0),
             steps=tuning.integer("steps", minimum=1),
             targets={str(name): targets.names(name) for name in targets.entries} if targets else {},
+            methods=tuning.names("methods") if "methods" in tuning.entries else FineTuning.methods,
+            automatic=_read_automatic(tuning, datasets) if "automatic" in tuning.entries else Automatic(),
         ),
         seed=section.integer("seed") if "seed" in section.entries else seed,
     )
+
+
+def _read_automatic(tuning: Section, datasets: tuple[str, ...]) -> Automatic:
+    section = tuning.section("automatic", ("datasets",), ("steps", "learning_rate", "image_size", "loss"))
+    chosen = section.names("datasets")
+    for dataset in chosen:
+        if dataset not in datasets:
+            reason = unknown_name("data set of this profile", dataset, datasets)
+            raise StudyError(f"{section.where}.datasets: {reason}")
+    read = {
+        "steps": lambda key: section.integer(key, minimum=1),
+        "learning_rate": section.number,
+        "image_size": lambda key: section.integer(key, minimum=1),
+        "loss": section.text,
+    }
+    return Automatic(chosen, {key: read[key](key) for key in section.entries if key in read})

@@ -76,7 +76,7 @@ def test_headline_prompts_are_prompts_of_the_profile_and_pick_rows(tmp_path: Pat
     assert list(chosen.shown(table)["dice"]) == [0.5]
     assert len(chosen.shown(table[table["prompt"] == "point_center"])) == 1
     entries["profiles"]["small"]["headline"] = ["boxx"]
-    with pytest.raises(StudyError, match="headline.*'boxx'"):
+    with pytest.raises(StudyError, match=r"headline.*'boxx'"):
         load_study(written(tmp_path, entries))
 
 
@@ -177,6 +177,26 @@ def test_folders_and_checkpoint_files_need_no_registration(tmp_path: Path) -> No
     entries = grid()
     entries["profiles"]["small"] |= {"datasets": ["folder:/data/set"], "models": ["/weights/mine.pth"]}
     assert profile("small", written(tmp_path, entries)).models == ("/weights/mine.pth",)
+
+
+def test_methods_and_automatic_are_read(tmp_path: Path) -> None:
+    entries = grid()
+    plain = load_study(written(tmp_path, entries)).profiles["small"].fine_tuning
+    assert (plain.methods, plain.automatic.datasets) == (("decoder",), ())
+    tuning = entries["profiles"]["small"]["fine_tuning"]
+    entries["profiles"]["small"]["datasets"] = ["mni152", "phantom_drive"]
+    automatic = {"datasets": ["phantom_drive"], "steps": 5, "learning_rate": 0.001}
+    tuning |= {"methods": ["decoder", "lora"], "automatic": automatic}
+    chosen = load_study(written(tmp_path, entries)).profiles["small"].fine_tuning
+    assert chosen.methods == ("decoder", "lora")
+    assert chosen.automatic.datasets == ("phantom_drive",)
+    assert chosen.automatic.recipe == {"steps": 5, "learning_rate": 0.001}
+    tuning["automatic"] = automatic | {"datasets": ["phantom_drives"]}
+    with pytest.raises(StudyError, match=r"automatic.datasets: unknown data set .* mean 'phantom_drive'"):
+        load_study(written(tmp_path, entries))
+    tuning["automatic"] = automatic | {"step": 5}
+    with pytest.raises(StudyError, match=r"unknown entry in .*automatic 'step'; did you mean 'steps'"):
+        load_study(written(tmp_path, entries))
 
 
 def test_data_sets_of_ones_own_and_targets_are_read(tmp_path: Path) -> None:

@@ -7,20 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from drawn import DrawnDataset, tiny_sam
 from segment_anything.modeling.image_encoder import ImageEncoderViT
 
-from samstudy import models
+from samstudy import models, runs, stages
 from samstudy.automatic import give_prompt
 from samstudy.checkpoints import state_sha
+from samstudy.cli import main
 from samstudy.datasets.base import Reading
 from samstudy.embeddings import embedding_key
 from samstudy.errors import ModelError, StudyError
 from samstudy.evaluation import evaluate
 from samstudy.inference import decode
 from samstudy.models import SamModel, load_model
-from samstudy.paths import cache_dir
+from samstudy.paths import cache_dir, table_path
 from samstudy.prompts import make_prompt
+from samstudy.results import read_provenance
 from samstudy.tuning import METHODS, Recipe, finetune, loop, lora, save_tuned
 from samstudy.tuning.examples import image_features, make_examples
 from samstudy.tuning.losses import LOSSES, example_loss, prompt_losses, soft_cldice, soft_skeleton
@@ -381,3 +384,64 @@ def test_a_sample_knows_the_union_of_a_target():
     assert sample.reference("cell").sum() == 2
     assert sample.reference("cell#1").sum() == 1
     assert sample.reference("whole") is sample.labels["whole"]
+
+
+@pytest.fixture
+def one_set(discs, tiny_registered, monkeypatch, tmp_path):
+    """A project whose only data set is the drawn one, for stages and commands."""
+    grid = {
+        "about": "a test",
+        "datasets": ["phantom_drive"],
+        "models": ["vit_t"],
+        "prompts": ["box"],
+        "zero_shot": {"limit": None},
+        "fine_tuning": {
+            "model": "vit_t",
+            "shots": [1, 2],
+            "prompts": ["box"],
+            "limit": 2,
+            "seeds": [0],
+            "steps": 2,
+            "methods": ["decoder", "lora"],
+            "automatic": {"datasets": ["phantom_drive"], "steps": 3, "image_size": 96},
+        },
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"seed": 0, "profiles": {"demo": grid}}))
+    monkeypatch.setenv("SAMSTUDY_ROOT", str(tmp_path))
+    discs.info = replace(discs.info, targets=("disc",))
+    for module in (stages, runs):
+        monkeypatch.setattr(module, "load_dataset", lambda *_, **__: discs)
+    return tmp_path
+
+
+def test_the_stage_runs_every_method_and_asks_without_a_prompt(one_set):
+    table = stages.fine_tune("phantom_drive", model="tiny", device="cpu")
+    sam = table[table.model == "tiny"]
+    assert set(sam.prompt) == {"box", AUTOMATIC}
+    assert set(zip(sam.tuning, sam.shots, strict=True)) == {
+        ("none", 0), ("decoder", 1), ("decoder", 2), ("lora", 1), ("lora", 2)
+    }  # fmt: skip
+    written = {
+        path.name.split(".")[3] for path in (one_set / "data/results/demo/tuned").glob("*.safetensors")
+    }
+    assert written == {"decoder", "lora"}
+    recipe = read_provenance(table_path("demo", "phantom_drive", "fine_tune"))["config"]["recipe"]
+    assert recipe["steps"] == 2
+    assert "'image_size': 96" in recipe[AUTOMATIC]
+    assert set(stages.fine_tune("phantom_drive", model="tiny", device="cpu", methods=["decoder"]).tuning) == {
+        "none", "decoder"
+    }  # fmt: skip
+
+
+def test_the_command_takes_a_method_and_a_recipe(one_set, capsys):
+    output = one_set / "out"
+    arguments = ["finetune", "--dataset", "drawn", "--model", "tiny", "--shots", "2", "--output", str(output)]
+    settings = ["--steps", "2", "--image-size", "128", "--loss", "cldice", "--flips"]
+    assert main([*arguments, "--method", "lora", "--prompts", "automatic", *settings]) == 0
+    back = load_model(output / "weights.safetensors")
+    recipe = back.history["recipe"]
+    assert (back.tuning, back.image_size, recipe["loss"], recipe["flips"]) == ("lora", 128, "cldice", True)
+    assert recipe["learning_rate"] == Recipe.learning_rate
+    assert "automatic" in capsys.readouterr().out
+    assert main([*arguments, "--method", "loar"]) == 2
+    assert "did you mean 'lora'" in capsys.readouterr().err
