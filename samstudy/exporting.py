@@ -19,13 +19,13 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, Sam
 from torch import Tensor
 
+from samstudy.automatic import PREFIX, has_learnt_prompt
 from samstudy.checkpoints import Checkpoint, state_sha, variant_of
 from samstudy.errors import ModelError, StudyError
 from samstudy.models import VIT_T_FORMAT, SamModel, load_model
 from samstudy.paths import written_whole
 from samstudy.vit_t import FORMAT_VERSION, HybridEncoder, VitTConfig
 
-_PARTS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 _TORCH_SUFFIXES = (".pth", ".pt")
 
 
@@ -72,6 +72,8 @@ class Export:
 def export(weights: str | Path, output: str | Path) -> Export:
     """Put tuned weights on their base and write the whole model, with its history as JSON beside it.
 
+    What LoRA has learnt is merged into the encoder's weights.
+
     Parameters
     ----------
     weights : str or pathlib.Path
@@ -97,7 +99,7 @@ def export(weights: str | Path, output: str | Path) -> Export:
     model = load_model(weights, "cpu")
     if not isinstance(model, SamModel):
         raise StudyError(f"the model {model.name!r} has no weights to export; choose a SAM.")
-    state = {name: value for name, value in model.sam.state_dict().items() if name.startswith(_PARTS)}
+    state = {name: value for name, value in model.sam.state_dict().items() if not name.startswith(PREFIX)}
     if isinstance(model.sam.image_encoder, ImageEncoderViT):
         architecture = _write_official(state, model, output)
     else:
@@ -187,7 +189,7 @@ def _write_history(model: SamModel, architecture: str, sha: str, output: Path) -
 
 
 def _left_out(model: SamModel) -> str:
-    if all(name.startswith(_PARTS) for name in model.sam.state_dict()):
+    if not has_learnt_prompt(model.sam):
         return ""
     return (
         "The learnt embedding of the mode automatic is not in it: SAM's format has no place for one. To segment "

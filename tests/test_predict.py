@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import tiny_sam
+from drawn import DrawnDataset, tiny_sam
 from PIL import Image
 
 from samstudy import load_dataset, models
@@ -18,11 +19,12 @@ from samstudy.cli import DONE, INCOMPLETE, REFUSED, main
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
 from samstudy.images import read_codes, read_image
-from samstudy.models import SamModel
+from samstudy.models import SamModel, load_model
 from samstudy.prediction.pictures import Picture, list_pictures
 from samstudy.prediction.prompt_file import read_prompt_file
 from samstudy.prediction.segment import COLUMNS, predict_images
-from samstudy.types import Prompt
+from samstudy.tuning import Recipe, finetune, save_tuned
+from samstudy.types import AUTOMATIC, Prompt
 
 RNG = np.random.default_rng(0)
 TINY = SamModel("vit_t", tiny_sam(), source="vit_t")
@@ -157,22 +159,33 @@ def test_masks_of_a_volume_lie_on_its_grid(capsys, tmp_path):
 
 
 def test_automatic_asks_with_the_whole_image(capsys, images, tmp_path):
-    status, _, _ = predict(capsys, "--images", images, "--automatic", "--output", tmp_path / "out")
+    status, out, _ = predict(capsys, "--images", images, "--automatic", "--output", tmp_path / "out")
     assert status == DONE
+    assert "vit_t has not learnt to answer unasked" in out
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     assert list(table.image_id) == ["a", "b", "deep"]
     assert set(table.object_id) == {"mask"}
     assert set(table.prompt) == {"box 0 0 59 39"}
-    whole = Prompt(box_xyxy=np.array([0, 0, 59, 39], np.float32), mode="automatic")
+    whole = Prompt(box_xyxy=np.array([0, 0, 59, 39], np.float32), mode=AUTOMATIC)
     with Image.open(tmp_path / "out" / "masks" / "a" / "mask.png") as file:
         np.testing.assert_array_equal(np.asarray(file) > 0, answer(images / "a.png", whole))
 
 
-def test_a_model_tuned_on_one_target_names_it(images, tmp_path, monkeypatch):
-    tuned = SamModel("vit_t", tiny_sam(), "decoder", 3, history={"recipe": {"targets": ["vessels"]}})
-    monkeypatch.setitem(models.MODELS._items, "vit_t", lambda _: tuned)
-    table = predict_images("vit_t", [images / "a.png"], tmp_path / "out", progress=False).table
-    assert table[["object_id", "tuning", "shots"]].to_numpy().tolist() == [["vessels", "decoder", 3]]
+def test_what_a_model_has_learnt_to_find_unasked_is_found_and_named(images, tmp_path):
+    recipe = Recipe(prompts=("automatic",), targets=("disc",), steps=10, learning_rate=1e-2)
+    weights = save_tuned(
+        finetune(TINY, DrawnDataset(), 3, recipe=recipe, progress=False), tmp_path / "w.safetensors"
+    )
+    report = predict_images(weights, [images / "a.png"], tmp_path / "out", progress=False)
+    assert report.table[["object_id", "tuning", "shots"]].to_numpy().tolist() == [["disc", "decoder", 3]]
+    assert "not learnt" not in report.summary
+    tuned = load_model(weights)
+    whole = Prompt(box_xyxy=np.array([0, 0, 59, 39], np.float32), mode=AUTOMATIC)
+    embedding = embed(tuned, read_image(images / "a.png").rgb)
+    with_learnt, without = (tuned.predict(embedding, [p])[0] for p in (whole, replace(whole, mode="")))
+    assert not np.allclose(with_learnt.low_res_logits, without.low_res_logits)
+    with Image.open(tmp_path / "out" / "masks" / "a" / "disc.png") as file:
+        np.testing.assert_array_equal(np.asarray(file) > 0, with_learnt.masks[0])
 
 
 def test_what_fails_is_a_row_and_the_rest_is_kept(capsys, images, tmp_path):

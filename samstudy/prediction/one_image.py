@@ -21,9 +21,8 @@ from samstudy.prediction.mask_files import MaskWriter
 from samstudy.prediction.pictures import Picture
 from samstudy.prediction.prompt_file import Asked
 from samstudy.prompts.mode import authors_choice
-from samstudy.types import Prediction, Prompt
+from samstudy.types import AUTOMATIC, Prediction, Prompt
 
-AUTOMATIC = "automatic"
 _DPI = 200
 _MOST_MASK_BYTES = 256 << 20
 

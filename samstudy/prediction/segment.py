@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from samstudy.automatic import has_learnt_prompt
 from samstudy.datasets.paired import checked_window
 from samstudy.errors import StudyError
 from samstudy.models import SamModel, load_model
@@ -116,8 +117,12 @@ def predict_images(
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(_WHOLE, "Int64"))
     with written_whole(output / TABLE) as temporary:
         table.to_csv(temporary, index=False)
-    summary = _summary(table, output, len(pictures) - len(todo), ignored)
-    return PredictionReport(table, summary, _problems(table))
+    lines = [*_counts(table, len(pictures) - len(todo), ignored), f"{output}: {TABLE}, masks, overlays"]
+    if asked is None and not has_learnt_prompt(model.sam):
+        lines.insert(
+            1, f"{model.name} has not learnt to answer unasked: tune it with --prompts automatic for that."
+        )
+    return PredictionReport(table, "\n".join(lines), _problems(table))
 
 
 def _refuse_earlier(output: Path) -> None:
@@ -128,7 +133,7 @@ def _refuse_earlier(output: Path) -> None:
         )
 
 
-def _summary(table: pd.DataFrame, output: Path, n_unasked: int, ignored: Sequence[str]) -> str:
+def _counts(table: pd.DataFrame, n_unasked: int, ignored: Sequence[str]) -> list[str]:
     made = table[table["status"] != "error"]
     n_empty, n_failed = (int((table["status"] == status).sum()) for status in ("pred_empty", "error"))
     lines = [
@@ -139,8 +144,7 @@ def _summary(table: pd.DataFrame, output: Path, n_unasked: int, ignored: Sequenc
     if ignored:
         more = ", ..." if len(ignored) > 4 else ""
         lines.append(f"Not read, no images: {', '.join(ignored[:4])}{more}.")
-    lines.append(f"{output}: {TABLE}, masks, overlays")
-    return "\n".join(lines)
+    return lines
 
 
 def _problems(table: pd.DataFrame) -> list[str]:
