@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 import shutil
@@ -78,7 +79,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A checkout with one data set, all of whose notebooks were executed."""
     root = tmp_path_factory.mktemp("my study")
     stated = yaml.safe_load((ROOT / "study.yaml").read_text(encoding="utf-8"))
-    stated["profiles"]["demo"]["datasets"] = ["mni152"]
+    demo = stated["profiles"]["demo"]
+    demo["datasets"] = ["mni152"]
+    if "automatic" in demo["fine_tuning"]:
+        demo["fine_tuning"]["automatic"]["datasets"] = ["mni152"]
     (root / "study.yaml").write_text(yaml.safe_dump(stated), encoding="utf-8")
     shutil.copytree(ROOT / "data" / "splits", root / "data" / "splits")
     with pytest.MonkeyPatch.context() as patch:
@@ -149,6 +153,7 @@ class TestPage:
         assert [mode for mode in sorted(used) if f'<th scope="row">{mode}</th>' not in text] == []
         assert [t.name for t in study.hypotheses.tests if f"{t.side} {t.threshold:g}" not in text] == []
         assert study.sha256 in text
+        assert [f.name for f in dataclasses.fields(Recipe) if f">{f.name}<" not in text] == []
         assert study.path.read_text(encoding="utf-8").strip() in text
 
     def test_says_that_images_are_drawn(self, page: str) -> None:

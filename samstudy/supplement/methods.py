@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 
 from samstudy import (
@@ -241,31 +241,36 @@ def _hypothesis(test: Hypothesis) -> tuple[str, ...]:
 
 def _fine_tuning(tuning: FineTuning) -> tuple[Block, ...]:
     recipe = Recipe(prompts=tuning.prompts, steps=tuning.steps)
-    means = described(Recipe)
-    rows = [
-        ("model", tuning.model, "what is tuned"),
-        ("shots", names(tuning.shots), "numbers of training images"),
-        ("seeds", names(tuning.seeds), "one run for each of them and each number of images"),
-        ("limit", cap(tuning.limit), "held-out images scored before and after"),
-        *(
-            (field.name, _shown(getattr(recipe, field.name)), means.get(field.name, ""))
-            for field in dataclasses.fields(recipe)
-        ),
-    ]
+    rows = _parameters(tuning, ("targets",))
+    rows += _parameters(recipe, ("prompts", "steps"))
     targets = tuple((name, names(of_it)) for name, of_it in tuning.targets.items())
     return (
         *paragraphs(loop),
-        "Each target gets a decoder of its own. "
-        + ("Of these data sets only some are tuned:" if targets else ""),
+        "Each target is learnt by itself. "
+        + ("Of these data sets only some targets are tuned:" if targets else ""),
         *([Facts("", targets)] if targets else []),
         Table("", ("parameter", "value", "meaning"), tuple(rows)),
     )
 
 
+def _parameters(stated: object, without: Sequence[str], prefix: str = "") -> list[tuple[str, str, str]]:
+    """Return every field of a dataclass with its value and what its docstring says; nested ones too."""
+    means, rows = described(type(stated)), []
+    for name in (field.name for field in dataclasses.fields(stated) if field.name not in without):
+        value = getattr(stated, name)
+        if dataclasses.is_dataclass(value):
+            rows += _parameters(value, (), f"{prefix}{name}: ")
+        else:
+            rows.append((f"{prefix}{name}", _shown(value), means.get(name, "")))
+    return rows
+
+
 def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return names(f"{key} {_shown(item)}" for key, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return names(value) if value else "each target"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return names(value)
+    return f"{value:g}" if isinstance(value, float) else "all" if value is None else str(value)
 
 
 def _seeds(study: Study, chosen: Profile) -> tuple[Block, ...]:
