@@ -23,7 +23,7 @@ class RowCache:
     sample_sha : str
         Hash of pixels, masks, spacing and identity of the image.
     model : Model
-        Its weights and what it has learnt (a baseline's sizes) enter the key.
+        Its weights, the size of its input and what it has learnt (a baseline's sizes) enter the key.
     dataset : Dataset
         Name, split and tolerance enter the key.
     prompts : sequence of str
@@ -46,7 +46,7 @@ class RowCache:
         self._parts = [
             code_sha(), sample_sha, dataset.info.name, dataset.fingerprint(), dataset.options_text,
             dataset.info.nsd_tolerance,
-            model.name, model.weights_sha, model.tuning, model.shots, model.fold,
+            model.name, model.weights_sha, model.image_size, model.tuning, model.shots, model.fold,
             sorted(getattr(model, "area_fraction", {}).items()), list(prompts), seed, list(targets),
         ]  # fmt: skip
 
