@@ -12,6 +12,7 @@ from segment_anything import SamPredictor, sam_model_registry
 
 from samstudy.embeddings import embed
 from samstudy.evaluation import evaluate
+from samstudy.exporting import export
 from samstudy.models import SamModel, load_model
 from samstudy.official import OFFICIAL_FILES
 from samstudy.prompts import make_prompt
@@ -58,4 +59,18 @@ def test_prediction_cache_and_tuning(root, monkeypatch, tmp_path):
     table = evaluate(dataset, [model, tuned], ["box"], progress=False)
     assert set(table.status) <= {"ok", "pred_empty"}
     assert set(table.tuning) == {"none", "decoder"}
-    assert load_model(save_tuned(tuned, tmp_path / "w.safetensors"), "cpu").weights_sha == tuned.weights_sha
+    path = save_tuned(tuned, tmp_path / "w.safetensors")
+    assert load_model(path, "cpu").weights_sha == tuned.weights_sha
+
+    exported = SamPredictor(sam_model_registry["vit_b"](export(path, tmp_path / "sam.pth").path))
+    # its encoder is the same, as seen below: one pass of it takes most of a minute
+    exported.features, exported.is_image_set = embedding.features, True
+    exported.original_size, exported.input_size = embedding.size_hw, embedding.input_hw
+    masks, iou_pred, _ = exported.predict(box=prompt.box_xyxy, multimask_output=True)
+    ours = tuned.predict(embedding, [prompt])[0]
+    np.testing.assert_array_equal(ours.masks[1:], masks)
+    np.testing.assert_allclose(ours.iou_pred[1:], iou_pred, atol=1e-5)
+    encoder = exported.model.image_encoder.state_dict()
+    assert all(
+        torch.equal(encoder[name], value) for name, value in model.sam.image_encoder.state_dict().items()
+    )

@@ -16,9 +16,9 @@ from samstudy.figures.panel import draw_prompt, draw_scale_bar, fill_mask, overl
 from samstudy.types import Prompt
 
 # The first is what predictions have everywhere; orange, green and vermilion are those of prompts.
-_COLOURS = (palette.PREDICTION, palette.PURPLE, palette.YELLOW, palette.BLUE, "#FFFFFF", palette.GREY)
-_MOST_NAMED = 6
-_MOST_PROMPTS_SHOWN = 40
+_COLOURS = (palette.PREDICTION, palette.PURPLE, palette.YELLOW, palette.BLUE, "#FFFFFF")
+_MOST_NAMED = 5
+_MOST_PROMPTS_SHOWN = 200
 _TALLEST = 2.0
 
 
@@ -36,10 +36,10 @@ def draw_segmented(
     image : numpy.ndarray, uint8, H x W x 3
         RGB in [0, 255].
     masks : dict of str to numpy.ndarray, bool, H x W
-        By object; each has a colour of its own, named in the legend where there are at most 6. Empty ones are
+        By object; each has a colour of its own, named in the legend where there are at most 5. Empty ones are
         named as such.
     prompts : sequence of Prompt
-        At most 40 of them are drawn.
+        At most 200 of them are drawn.
     title : str
         Above the panel.
     spacing_mm : tuple of float or None

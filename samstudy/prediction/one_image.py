@@ -12,6 +12,7 @@ import numpy as np
 
 from samstudy.embeddings import embed
 from samstudy.errors import DataError, StudyError
+from samstudy.figures.common import shorten
 from samstudy.figures.segmented import draw_segmented
 from samstudy.images import ImageFile, read_image
 from samstudy.inference import Embedding
@@ -179,7 +180,7 @@ def _draw(
     work: Work, picture: Picture, image: ImageFile, masks: dict[str, np.ndarray], asked: Sequence[Asked]
 ) -> str:
     model = work.model
-    title = f"{picture.image_id}: {model.name}"
+    title = f"{shorten(picture.image_id, 40)}: {model.name}"
     if model.tuning != "none":
         title += f", {model.tuning} tuned on {model.shots} image{'' if model.shots == 1 else 's'}"
     prompts = [] if work.asked is None else [one.prompt for one in asked]
