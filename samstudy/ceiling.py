@@ -96,8 +96,9 @@ def ceiling(dataset: Dataset, cells: Iterable[int], table: pd.DataFrame) -> pd.D
     sizes, rows = list(cells), []
     for image_id, of_image in objects.groupby("image_id", sort=False):
         sample = dataset.load(image_id)
-        for each in of_image.itertuples():
-            mask = sample.reference(each.object_id)
+        # a whole target, as automatic prompts ask for it, is no object beside its instances
+        for each in of_image[of_image["object_id"].isin(list(sample.labels))].itertuples():
+            mask = sample.labels[each.object_id]
             reference = mask if sample.valid is None else mask & sample.valid
             known = {"dataset": each.dataset, "image_id": image_id, "group_id": each.group_id}
             known |= {"object_id": each.object_id, "target": target_of(each.object_id)}

@@ -13,12 +13,14 @@ from segment_anything.modeling.image_encoder import ImageEncoderViT
 
 from samstudy import models, runs, stages
 from samstudy.automatic import give_prompt
+from samstudy.ceiling import ceiling
 from samstudy.checkpoints import state_sha
 from samstudy.cli import main
 from samstudy.datasets.base import Reading
 from samstudy.embeddings import embedding_key
 from samstudy.errors import ModelError, StudyError
 from samstudy.evaluation import evaluate
+from samstudy.figures.common import standard_caption
 from samstudy.inference import decode
 from samstudy.models import SamModel, load_model
 from samstudy.paths import cache_dir, table_path
@@ -103,6 +105,9 @@ def test_instances_of_a_target_are_asked_for_together(tiny_model):
     assert set(rows.n_ref_px) == {union.sum()}
     with pytest.raises(KeyError):
         sample.reference("other")
+    n_instances = table[table.prompt == "box"].drop_duplicates(["image_id", "object_id"]).shape[0]
+    assert f"{n_instances} objects" in standard_caption(dataset, table)
+    assert set(ceiling(dataset, [16], table).object_id) == {"thing#1", "thing#2"}
 
 
 def test_training_sees_the_union_of_instances(tiny_model):

@@ -20,6 +20,7 @@ from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.paths import PACKAGE_DIR
 from samstudy.phantoms import SCENES, kind_of_images, shown_name
+from samstudy.prompts import PROMPTS
 
 STYLE = PACKAGE_DIR / "style.mplstyle"
 SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN = 3.5, 7.2
@@ -342,6 +343,10 @@ def _counts(info: Any, table: pd.DataFrame) -> list[str]:
     title = getattr(info, "title", "") or ", ".join(map(shown_name, table["dataset"].unique()))
     splits = "/".join(table["split"].dropna().astype(str).unique()) if "split" in table else ""
     objects = table.drop_duplicates(OBJECT)
+    if "prompt" in table:
+        # a target that is asked for as a whole is no object beside its instances
+        each = table[~table["prompt"].isin([name for name in PROMPTS if PROMPTS[name].per_target])]
+        objects = (each if len(each) else table).drop_duplicates(OBJECT)
     n_images = len(objects.drop_duplicates(["dataset", "image_id"]))
     n_groups = len(objects.drop_duplicates(["dataset", "group_id"]))
     said = f"{title}{f', split {splits}' if splits else ''}: {_number(len(objects), 'object')}"
