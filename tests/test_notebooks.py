@@ -85,7 +85,7 @@ def test_the_readme_names_what_each_notebook_saves() -> None:
         (row,) = [line for line in readme.splitlines() if line.startswith(f"| `{path.stem}`")]
         code = "\n".join(cell.source for cell in cells(path))
         named = set(re.findall(r"`(?:D_)?([a-z0-9_]+)\*?`", row.partition("?")[2]))
-        saved = set(re.findall(r'"(?:\{name\}_)?((?:fig|table)\d_\w+)', code))
+        saved = set(re.findall(r'"(?:\{name\}_)?((?:fig|table)\d+_\w+)', code))
         saved |= set(re.findall(r'f"\{name\}_(\w+)', code))
         if "for metric in" in code:
             saved |= {"nsd", "hd95"}
