@@ -52,8 +52,10 @@ def test_scenes_are_images_with_visible_weighted_objects(scenes):
         assert scene.image.dtype == np.uint8
         assert scene.image.shape == (*scene.node_map.shape, 3)
         assert max(scene.node_map.shape) == 64
-        assert len(scene.members) == len(scene.weights) >= 1
+        assert len(scene.members) == len(scene.weights)
         assert all(scene.mask(i).sum() >= 4 for i in range(len(scene.members)))
+    # small leaves that cover each other at 64 pixels may leave nothing that is large enough to be asked for
+    assert sum(not len(scene.members) for scene in scenes) <= len(scenes) // 20
 
 
 def test_scenes_are_ambiguous_by_construction(scenes):
