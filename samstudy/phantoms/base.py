@@ -63,7 +63,7 @@ for _name in (
 
 
 def kind_of_images(dataset: object) -> str:
-    """Return what the images of a data set are, by its name: ``"real"``, ``"phantom"``, or ``"drawn"`` as the scenes."""
+    """Return what the images of a data set are, by its name: ``"real"``, ``"phantom"`` or ``"drawn"`` (scenes)."""
     text = str(dataset)
     return "phantom" if text.startswith(PREFIX) else "drawn" if text == SCENES else "real"
 
