@@ -138,7 +138,7 @@ def test_gains_of_known_answers(before: str, after: str, value: float, verdict: 
     found = verdicts(COMMITTED, answered(before), tuned, n_boot=100)
     row = found[(found["hypothesis"] == "C4_gain") & (found["prompt"] == "box")].iloc[0]
     assert (row["value"], row["ci_low"], row["ci_high"], row["verdict"]) == (value, value, value, verdict)
-    assert row["figure"] == "fig3_few_shot"
+    assert row["figure"] == "fig11_few_shot"
 
 
 def test_only_a_small_amount_of_data_counts_and_the_most_of_it() -> None:

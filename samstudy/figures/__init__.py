@@ -14,6 +14,7 @@ from samstudy.figures.attempt import save_or_say
 from samstudy.figures.calibration import draw_calibration, shown_prompts
 from samstudy.figures.clicks import draw_clicks
 from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, standard_caption, style
+from samstudy.figures.distributions import draw_distributions
 from samstudy.figures.domain import draw_domain, draw_domain_of
 from samstudy.figures.everything import draw_everything
 from samstudy.figures.failures import draw_failures
@@ -37,7 +38,7 @@ FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
 
 for _draw in (
     draw_matrix, draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot, draw_clicks, draw_jitter,
-    draw_calibration, draw_everything,
+    draw_calibration, draw_distributions, draw_everything,
 ):  # fmt: skip
     FIGURES.register(_draw.__name__.removeprefix("draw_"))(_draw)
 
@@ -48,6 +49,7 @@ __all__ = [
     "draw_before_after",
     "draw_calibration",
     "draw_clicks",
+    "draw_distributions",
     "draw_domain",
     "draw_domain_of",
     "draw_everything",
