@@ -28,6 +28,7 @@ from samstudy.results import write_table
 from samstudy.study import load_study
 from samstudy.supplement import write_supplement
 from samstudy.supplement.blocks import whole_intervals
+from samstudy.supplement.content import by_number
 from samstudy.supplement.docstrings import described, plain_text
 from samstudy.supplement.notebooks import clean_html, markdown_html
 from samstudy.supplement.page import linked
@@ -298,3 +299,9 @@ def test_make_supplement_follows_the_notebooks(tmp_path: Path) -> None:
     assert made()
     assert checkout.asked() == []
     assert not made()
+
+
+def test_figure_2_comes_before_figure_10() -> None:
+    assert sorted(["fig10_a.png", "fig2_b.png", "fig1_c.png"], key=by_number) == [
+        "fig1_c.png", "fig2_b.png", "fig10_a.png",
+    ]  # fmt: skip

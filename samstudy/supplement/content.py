@@ -12,9 +12,8 @@ from typing import Any
 import nbformat
 
 from samstudy.errors import StudyError
-from samstudy.paths import figures_dir, project_root
+from samstudy.paths import figures_dir, project_root, slug
 from samstudy.present import present_datasets, tunable_datasets
-from samstudy.stages import slug
 from samstudy.supplement.blocks import FigureFile, Table
 
 _SUMMARY = "30_summary"
@@ -113,7 +112,8 @@ def _read(path: Path, dataset: str) -> Executed:
         notebook = nbformat.read(path, as_version=4)
     except (ValueError, nbformat.reader.NotJSONError) as error:
         raise StudyError(f"{path} is not a notebook: delete it and run make again.") from error
-    written = [project_root() / line for line in _lines(path.with_name(f"{path.name}.outputs"))]
+    lines = sorted(_lines(path.with_name(f"{path.name}.outputs")), key=by_number)
+    written = [project_root() / line for line in lines]
     for file in written:
         file.stat()  # raises where it is missing
     sidecars = tuple(_sidecar(file) for file in written if file.suffix == ".json")
@@ -124,6 +124,11 @@ def _read(path: Path, dataset: str) -> Executed:
     tables = tuple(read_table(file) for file in written if file.suffix == ".md")
     scores = tuple(file for file in written if file.suffix == ".parquet")
     return Executed(path.stem, dataset, notebook, figures, tables, scores, sidecars)
+
+
+def by_number(name: str) -> list[tuple[int, str]]:
+    """Order figure 2 before figure 10, and a figure's files by their names."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _lines(path: Path) -> list[str]:

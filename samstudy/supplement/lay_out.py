@@ -151,4 +151,5 @@ def _feet(flow: Flow, supplement: Supplement) -> None:
     for number, page in enumerate(flow.pages, start=1):
         count = f"{number} / {len(flow.pages)}"
         right = MARGIN_PT + COLUMN_PT - width_pt(count, _FOOT_PT)
-        page.words += [Words(MARGIN_PT, 20, said, _FOOT_PT), Words(right, 20, count, _FOOT_PT)]
+        size = min(_FOOT_PT, _FOOT_PT * (right - MARGIN_PT - 12) / width_pt(said, _FOOT_PT))
+        page.words += [Words(MARGIN_PT, 20, said, size), Words(right, 20, count, _FOOT_PT)]
