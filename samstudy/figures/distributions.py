@@ -26,8 +26,7 @@ from samstudy.figures.common import (
     title_of,
     usable,
 )
-from samstudy.figures.marks import draw_distribution, limits, line_handle, marker_handle, shown
-from samstudy.phantoms import shown_name
+from samstudy.figures.marks import draw_distribution, limits, line_handle, marker_handle, row_name, shown
 from samstudy.statistics import headline
 
 _COLUMNS = ("dataset", "target", "image_id", "object_id", "model", "prompt", "mask_choice", "iou_pred")
@@ -127,10 +126,7 @@ def _label(axis: Axes, models: pd.DataFrame, lines: list[tuple[str, str]], row_i
     names = []
     for name, target in lines:
         n_objects = len(_of(models, (name, target)).drop_duplicates(["image_id", "object_id"]))
-        words = f"{shorten(shown_name(name), 24)}: " if several else ""
-        names.append(
-            f"{words}{shorten(palette.plain(target), 22)} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n_objects})"
-        )
+        names.append(row_name(name if several else "", target, n_objects))
     axis.set_yticks(range(len(lines)), names, fontsize=min(7.5, row_in * 45))
     axis.set_ylim(len(lines) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)

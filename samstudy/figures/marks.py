@@ -11,7 +11,8 @@ from matplotlib.patches import Patch
 
 from samstudy.bootstrap import quantile
 from samstudy.figures import palette
-from samstudy.figures.common import is_bottom
+from samstudy.figures.common import is_bottom, shorten
+from samstudy.phantoms import shown_name
 from samstudy.statistics import Estimate
 
 _GOLDEN = 0.6180339887
@@ -164,6 +165,13 @@ def prompt_axis(
         axis.axhline(edge - 0.5, color="0.85", linewidth=0.5, zorder=0)
     if is_bottom(axis, axes):
         axis.set_xlabel(words)
+
+
+def row_name(dataset: str, target: str, n_objects: int) -> str:
+    """Name a row of targets, ``"PHANTOM isic: lesion (n = 8)"``; without its data set where that is ``""``."""
+    words = f"{shorten(shown_name(dataset), 24)}: " if dataset else ""
+    count = f"(n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{n_objects})"
+    return f"{words}{shorten(palette.plain(target), 22)} {count}"
 
 
 def signed(value: float) -> str:

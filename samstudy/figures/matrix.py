@@ -27,7 +27,7 @@ from samstudy.figures.common import (
     style,
     usable,
 )
-from samstudy.phantoms import shown_name
+from samstudy.figures.marks import row_name
 from samstudy.statistics import GRID, headline, skill, summarise
 
 _COLUMNS = (*GRID, "image_id", "object_id", "group_id", "mask_choice", "iou_pred")
@@ -133,9 +133,7 @@ def _label(
     names = []
     for i, (name, target) in enumerate(lines):
         begins = several and (i == 0 or lines[i - 1][0] != name)
-        words = f"{shorten(shown_name(name), 24)}: " if begins else ""
-        count = f"(n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{counts[name, target]})"
-        names.append(f"{words}{shorten(palette.plain(target), 22)} {count}")
+        names.append(row_name(name if begins else "", target, counts[name, target]))
         if begins and i:
             axis.axhline(i - 0.5, color="black", linewidth=0.8, clip_on=False)
     axis.set(xlim=(-0.5, len(prompts) - 0.5), ylim=(len(lines) - 0.5, -0.5))
