@@ -20,7 +20,7 @@ from samstudy.datasets.base import Reading
 from samstudy.embeddings import embedding_key
 from samstudy.errors import ModelError, StudyError
 from samstudy.evaluation import evaluate
-from samstudy.figures.common import standard_caption
+from samstudy.figures.captions import standard_caption
 from samstudy.inference import decode
 from samstudy.models import SamModel, load_model
 from samstudy.paths import cache_dir, table_path

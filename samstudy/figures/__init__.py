@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from samstudy.figures.attempt import save_or_say
 from samstudy.figures.calibration import draw_calibration, shown_prompts
+from samstudy.figures.captions import standard_caption
 from samstudy.figures.clicks import draw_clicks
-from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, standard_caption, style
+from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, style
 from samstudy.figures.distributions import draw_distributions
 from samstudy.figures.domain import draw_domain, draw_domain_of
 from samstudy.figures.everything import draw_everything

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from samstudy.errors import StudyError
-from samstudy.figures.common import standard_caption
+from samstudy.figures.captions import standard_caption
 from samstudy.figures.output import save_figure
 
 

@@ -1,4 +1,4 @@
-"""What every figure shares: the style, the facets, the head with its legend, the stamp and the caption."""
+"""What every figure shares: the style, the facets, the head with its legend, and the stamp."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from samstudy.errors import StudyError
 from samstudy.figures import palette
 from samstudy.paths import PACKAGE_DIR
 from samstudy.phantoms import SCENES, kind_of_images, shown_name
-from samstudy.prompts import PROMPTS
 
 STYLE = PACKAGE_DIR / "style.mplstyle"
 SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN = 3.5, 7.2
 PAGE_HEIGHT_IN = 9.6
 _STAMP_SIZE_PT = 6
-_INTERVALS = "95 % interval over groups"
+INTERVALS = "95 % interval over groups"
 _FOOT_IN = 0.3
 _LEAST_PANEL_IN = 1.1
 _LINE_IN = 0.165
@@ -172,7 +171,7 @@ def interval_words(rows: pd.DataFrame) -> str:
     """Say what the intervals of a figure are, or why it has none."""
     if len(rows.drop_duplicates(["dataset", "group_id"])) < MIN_GROUPS:
         return f"no intervals: fewer than {MIN_GROUPS} groups"
-    return _INTERVALS
+    return INTERVALS
 
 
 def shorten(text: str, length: int) -> str:
@@ -303,59 +302,3 @@ def _kinds(table: pd.DataFrame | None, info: Any) -> set[str]:
 def info_of(dataset: Any) -> Any:
     """Return the DatasetInfo of a dataset, of an info itself, or None."""
     return getattr(dataset, "info", dataset)
-
-
-def standard_caption(dataset: Any, table: pd.DataFrame) -> str:
-    """Write the sentences that every caption of a score table owes its reader.
-
-    Parameters
-    ----------
-    dataset : Dataset or DatasetInfo or None
-        Its title, kind of group and note on intervals are said; with None the names in the table.
-    table : pandas.DataFrame
-        Score table the figure was drawn from.
-
-    Returns
-    -------
-    str
-        Data, split and counts; what was left out; where prompts come from; what the oracle and the
-        intervals are; the stamps. An empty table gives the general sentences only.
-    """
-    info = info_of(dataset)
-    sentences = [*_counts(info, table), "Prompts are simulated from the reference masks."]
-    if palette.ORACLE in set(table.get("mask_choice", ())):
-        sentences.append("The oracle picks the candidate by the reference, which no user has.")
-    note = getattr(info, "interval_note", "")
-    if not table.empty and interval_words(table) != _INTERVALS:
-        sentences.append(f"There are {interval_words(table)}.")
-    else:
-        noun = getattr(info, "group_noun", "group")
-        sentences.append(f"Intervals are 95 % bootstrap intervals over the unit '{noun}'.")
-    sentences.extend(
-        f"{text[0].upper()}{text[1:].rstrip('.')}." for text in [note, *stamps(table, info)] if text
-    )
-    return " ".join(sentences)
-
-
-def _counts(info: Any, table: pd.DataFrame) -> list[str]:
-    if table.empty:
-        return []
-    title = getattr(info, "title", "") or ", ".join(map(shown_name, table["dataset"].unique()))
-    splits = "/".join(table["split"].dropna().astype(str).unique()) if "split" in table else ""
-    objects = table.drop_duplicates(OBJECT)
-    if "prompt" in table:
-        # a target that is asked for as a whole is no object beside its instances
-        each = table[~table["prompt"].isin([name for name in PROMPTS if PROMPTS[name].per_target])]
-        objects = (each if len(each) else table).drop_duplicates(OBJECT)
-    n_images = len(objects.drop_duplicates(["dataset", "image_id"]))
-    n_groups = len(objects.drop_duplicates(["dataset", "group_id"]))
-    said = f"{title}{f', split {splits}' if splits else ''}: {_number(len(objects), 'object')}"
-    counts = [f"{said} in {_number(n_images, 'image')} of {_number(n_groups, 'group')}."]
-    unscored = int(table["dice"].isna().sum())
-    if unscored:
-        counts.append(f"{unscored} of {len(table)} rows have no score and are left out.")
-    return counts
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
