@@ -17,6 +17,7 @@ from samstudy.embeddings import embed
 from samstudy.errors import StudyError, unknown_name
 from samstudy.everything import n_proposals
 from samstudy.inference import Embedding
+from samstudy.leakage import refuse_seen_groups
 from samstudy.models import Model, load_model
 from samstudy.prompts import PROMPTS, PromptMode, Turn, converse
 from samstudy.questions import Question, Row, questions_about, sample_columns
@@ -87,7 +88,8 @@ def evaluate(
     Raises
     ------
     StudyError
-        For unknown names, an empty split, or a limit under 1: nothing has been computed yet.
+        For unknown names, an empty split, a limit under 1, or a tuned model and an image of a group that it was
+        tuned with: nothing has been computed yet.
     """
     prompts = list(dict.fromkeys(prompts))
     for mode in prompts:
@@ -106,6 +108,7 @@ def evaluate(
     if twice:
         raise StudyError(f"the model {twice[0]!r} is named twice with the same weights: name it once.")
     for model in loaded:
+        refuse_seen_groups(getattr(model, "history", {}), dataset, ids)
         model.prepare(dataset)
     work = _Work(dataset, tuple(prompts), seed, check_targets(dataset, targets))
     rows: list[Row] = []

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from samstudy.datasets import Dataset
 from samstudy.errors import StudyError, unknown_name
 from samstudy.evaluation import check_targets
+from samstudy.leakage import refuse_shared_groups
 from samstudy.models import SamModel, load_model
 from samstudy.provenance import code_sha
 from samstudy.seeds import rng_for, seed_for
@@ -84,8 +85,8 @@ def finetune(
     Raises
     ------
     StudyError
-        Unknown method or loss, a model that is not a SAM, fewer training images than shots, no validation images,
-        no object to learn from, or a composite prompt mode.
+        Unknown method or loss, a model that is not a SAM, a group in two parts of the split, fewer training images
+        than shots, no validation images, no object to learn from, or a composite prompt mode.
     """
     recipe = recipe or Recipe()
     if method not in METHODS:
@@ -95,6 +96,7 @@ def finetune(
     if not isinstance(base, SamModel):
         raise StudyError(f"the model {base.name!r} has no mask decoder to tune; choose a SAM.")
     check_targets(dataset, recipe.targets)
+    refuse_shared_groups(dataset)
     train_ids = choose_shots(dataset, shots, seed)
     val_ids = validation_ids(dataset, recipe.max_val_images)
     tuned = trainable_copy(base, method, recipe, seed_for(seed, "lora"))
@@ -122,6 +124,8 @@ def finetune(
         "split_sha": dataset.fingerprint(),
         "train_ids": train_ids,
         "val_ids": val_ids,
+        "train_groups": [dataset.group_of(image_id) for image_id in train_ids],
+        "val_groups": [dataset.group_of(image_id) for image_id in val_ids],
         "curve": curve,
     }
     return tuned
