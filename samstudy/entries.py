@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from samstudy.errors import StudyError, unknown_name
+
+_NO_WORDS: Mapping[str, int] = MappingProxyType({})
 
 
 class Section:
@@ -51,11 +55,13 @@ class Section:
             raise self._wrong(key, "text", value)
         return value
 
-    def integer(self, key: str, minimum: int = 0) -> int:
+    def integer(self, key: str, minimum: int = 0, words: Mapping[str, int] = _NO_WORDS) -> int:
+        """Return a whole number; ``words`` may stand for some of them."""
         value = self.entries[key]
-        if not _is_integer(value, minimum):
-            raise self._wrong(key, f"a whole number from {minimum} up", value)
-        return value
+        read = _number_of(value, words)
+        if not _is_integer(read, minimum):
+            raise self._wrong(key, f"a whole number from {minimum} up{_or(words)}", value)
+        return read
 
     def number(self, key: str) -> float:
         value = self.entries[key]
@@ -81,11 +87,14 @@ class Section:
             raise self._wrong(key, "a list of names such as [box, point_center]", value)
         return self._distinct(key, value)
 
-    def integers(self, key: str, minimum: int) -> tuple[int, ...]:
+    def integers(self, key: str, minimum: int, words: Mapping[str, int] = _NO_WORDS) -> tuple[int, ...]:
+        """Return a list of whole numbers; ``words`` may stand for some of them."""
         value = self.entries[key]
-        if not isinstance(value, list) or not value or not all(_is_integer(v, minimum) for v in value):
-            raise self._wrong(key, f"a list of whole numbers from {minimum} up", value)
-        return self._distinct(key, value)
+        read = [_number_of(each, words) for each in value] if isinstance(value, list) else []
+        if not read or not all(_is_integer(each, minimum) for each in read):
+            raise self._wrong(key, f"a list of whole numbers from {minimum} up{_or(words)}", value)
+        self._distinct(key, value)
+        return tuple(read)
 
     def _distinct(self, key: str, value: list) -> tuple:
         if len(set(value)) < len(value):
@@ -95,6 +104,14 @@ class Section:
     def _wrong(self, key: str, expected: str, value: Any) -> StudyError:
         where = f"{self.where}.{key}".strip(".") or "the file"
         return StudyError(f"{where}: expected {expected}, found {value!r}.")
+
+
+def _number_of(value: Any, words: Mapping[str, int]) -> Any:
+    return words.get(value, value) if isinstance(value, str) else value
+
+
+def _or(words: Mapping[str, int]) -> str:
+    return "".join(f", or the word {word}" for word in words)
 
 
 def _is_integer(value: Any, minimum: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 
@@ -14,6 +14,7 @@ import pandas as pd
 from samstudy.datasets import Dataset, load_dataset
 from samstudy.errors import ModelError, StudyError
 from samstudy.evaluation import evaluate
+from samstudy.folds import Repetition, dealt, repetitions
 from samstudy.models import Model, SamModel, load_model
 from samstudy.paths import results_dir, slug, table_path
 from samstudy.present import present_datasets, tunable_datasets
@@ -25,7 +26,7 @@ from samstudy.tuning import Recipe, finetune, save_tuned
 from samstudy.tuning.examples import choose_shots, validation_ids
 from samstudy.types import AUTOMATIC
 
-STAGES = ("zero_shot", "fine_tune")
+STAGES = ("zero_shot", "fine_tune", "controls", "transfer")
 
 
 def zero_shot(
@@ -89,49 +90,115 @@ def fine_tune(
 ) -> pd.DataFrame:
     """Tune a model with a few images and evaluate it before and after on the same held-out objects.
 
-    Each target gets a mask decoder of its own: nested targets share prompts, and one decoder cannot answer the
-    same box with the brain and with its white matter. A set that does not name its targets gets one for all.
-    ``study.yaml`` may name the targets of a data set that are tuned, and data sets on which a model of its own
-    is tuned to answer without a prompt (mode ``automatic``); naming ``prompts`` here leaves that out.
-
-    Parameters are those of :func:`zero_shot`; ``shots`` are the numbers of training images, of which more than there
-    are means all, ``methods`` what is trained (column ``tuning``), ``seeds`` the repetitions (column ``fold``). The
-    tuned weights are kept in ``data/results/<profile>/tuned`` with their history, and are taken from there when
-    everything they depend on is the same; a tuning that was killed goes on.
+    The tuned models are those of :func:`tuned_models`, and so are the parameters; ``limit`` is the most held-out
+    images.
 
     Returns
     -------
     pandas.DataFrame
         Rows with ``tuning == "none"`` and ``shots == 0`` (before), then those of each tuned model and, as it
-        stands beside every prompted score, of the ``ellipse``.
+        stands beside every prompted score, of the ``ellipse``. The column ``fold`` numbers the repetitions
+        (:class:`samstudy.folds.Repetition`).
     """
     plan = load_profile(profile)
     tuning, source = plan.fine_tuning, load_dataset(dataset)
     base = load_model(model or tuning.model, device)
-    available = len(source.ids("train"))
-    counts = sorted({min(n, available) for n in shots or tuning.shots})
-    methods = tuple(methods or tuning.methods)
-    runs = [(n, method, seed) for seed in (seeds or tuning.seeds) for method in methods for n in counts]
+    tables, recipes = [], []
+    for targets, recipe, tuned in tuned_models(
+        dataset, profile, base, shots, prompts, seeds, device, methods
+    ):
+        models, held_out = [base, *tuned, load_model("ellipse")], limit or tuning.limit
+        tables.append(evaluate(source, models, recipe.prompts, None, held_out, plan.seed, targets=targets))
+        recipes.append(replace(recipe, targets=()))
+    learnt = tuning.targets.get(dataset, source.info.targets)
+    facts = asdict(recipes[0]) | {
+        "methods": tuple(methods or tuning.methods),
+        "targets": f"one decoder for each of {', '.join(learnt)}" if learnt else "one decoder for all",
+    }
+    if recipes[-1] != recipes[0]:
+        facts[AUTOMATIC] = f"a model of its own, {tuning.automatic.recipe}"
+    table = pd.concat(tables, ignore_index=True)
+    write_table(table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=facts))
+    return table
+
+
+def tuned_models(
+    dataset: str,
+    profile: str = "demo",
+    model: SamModel | str | None = None,
+    shots: Sequence[int] | None = None,
+    prompts: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    device: str = "auto",
+    methods: Sequence[str] | None = None,
+    folds: int | None = None,
+) -> Iterator[tuple[tuple[str, ...], Recipe, list[SamModel]]]:
+    """Yield the models of the stage ``fine_tune``, each tuned now or taken from where it is kept.
+
+    Each target gets a mask decoder of its own: nested targets share prompts, and one decoder cannot answer the
+    same box with the brain and with its white matter. A set that does not name its targets gets one for all.
+    ``study.yaml`` may name the targets of a data set that are tuned, and data sets on which a model of its own
+    is tuned to answer without a prompt (mode ``automatic``); naming ``prompts`` here leaves that out.
+
+    The tuned weights are in ``data/results/<profile>/tuned`` with their history, and are taken from there when
+    everything they depend on is the same; a tuning that was killed goes on.
+
+    Parameters
+    ----------
+    dataset : str
+        Registered name or ``folder:<path>``.
+    profile : str
+        Of ``study.yaml``; gives what is not given here.
+    model : SamModel or str, optional
+        The base, or its name.
+    shots : sequence of int, optional
+        Numbers of training images; more than every repetition has means all that every repetition has.
+    prompts : sequence of str, optional
+        Modes that the models are trained with.
+    seeds : sequence of int, optional
+        Draws of training images and prompts.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    methods : sequence of str, optional
+        What is trained (column ``tuning``).
+    folds : int, optional
+        Dealings of the training and validation groups for each seed (:mod:`samstudy.folds`).
+
+    Yields
+    ------
+    targets : tuple of str
+        What the models segment; empty for every target.
+    recipe : Recipe
+        With those targets and the prompts.
+    models : list of SamModel
+        By repetition, method and number of images.
+
+    Raises
+    ------
+    StudyError
+        As :func:`samstudy.tuning.finetune` and :func:`samstudy.folds.dealt`.
+    """
+    tuning, source = load_profile(profile).fine_tuning, load_dataset(dataset)
+    base = load_model(model or tuning.model, device) if not isinstance(model, SamModel) else model
+    curve = tuning.curve_of(dataset)
+    views = [(run, dealt(source, run)) for run in repetitions(seeds or curve.seeds, folds or curve.folds)]
+    available = min(len(view.ids("train")) for _, view in views)
+    counts = sorted({min(count, available) for count in shots or curve.shots})
     recipes = [Recipe(prompts=tuple(prompts or tuning.prompts), steps=tuning.steps)]
     if dataset in tuning.automatic.datasets and not prompts:
         recipes.append(replace(recipes[0], prompts=(AUTOMATIC,), **tuning.automatic.recipe))
-    tables = []
     learnt = tuning.targets.get(dataset, source.info.targets)
     for recipe, targets in product(recipes, [(target,) for target in learnt] or [()]):
         own = replace(recipe, targets=targets)
-        tuned = [_tuned(base, source, *run, own, profile, dataset) for run in runs]
-        models = [base, *tuned, load_model("ellipse")]
-        held_out = limit or tuning.limit
-        tables.append(evaluate(source, models, recipe.prompts, None, held_out, plan.seed, targets=targets))
-    table = pd.concat(tables, ignore_index=True)
-    facts = asdict(recipes[0]) | {
-        "methods": methods,
-        "targets": f"one decoder for each of {', '.join(learnt)}" if learnt else "one decoder for all",
-    }
-    if len(recipes) > 1:
-        facts[AUTOMATIC] = f"a model of its own, {tuning.automatic.recipe}"
-    write_table(table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=facts))
-    return table
+        runs = product(views, methods or tuning.methods, counts)
+        yield (
+            targets,
+            own,
+            [
+                _tuned(base, view, count, method, run, own, profile, dataset)
+                for (run, view), method, count in runs
+            ],
+        )
 
 
 def read(profile: str = "demo", stage: str = "zero_shot") -> pd.DataFrame:
@@ -175,17 +242,28 @@ def _tuned(
     source: Dataset,
     shots: int,
     method: str,
-    seed: int,
+    run: Repetition,
     recipe: Recipe,
     profile: str,
     dataset: str,
 ) -> SamModel:
-    ids = [*choose_shots(source, shots, seed), *validation_ids(source, recipe.max_val_images)]
+    ids = [*choose_shots(source, shots, run.seed), *validation_ids(source, recipe.max_val_images)]
     content = [source.load(image_id).content_sha() for image_id in ids]
-    parts = [code_sha(), base.weights_sha, content, method, shots, seed, asdict(recipe)]
+    parts = [code_sha(), base.weights_sha, content, method, shots, asdict(run), asdict(recipe)]
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-    words = [slug(dataset), *recipe.targets, base.name, method, f"{shots}shot", f"seed{seed}", key]
+    repetition = f"seed{run.seed}" if run.folds == 1 else f"seed{run.seed}fold{run.fold}of{run.folds}"
+    words = [slug(dataset), *recipe.targets, base.name, method, f"{shots}shot", repetition, key]
     path = results_dir(profile) / "tuned" / f"{'.'.join(words)}.safetensors"
     if not path.is_file():
-        save_tuned(finetune(base, source, shots, method, seed, recipe), path)
-    return load_model(path, base.device.type)
+        tuned = finetune(base, source, shots, method, run.seed, recipe)
+        tuned.fold = run.number
+        tuned.history |= {"fold": run.number, "repetition": asdict(run)}
+        save_tuned(tuned, path)
+    return _sharing_encoder(load_model(path, base.device.type), base)
+
+
+def _sharing_encoder(tuned: SamModel, base: SamModel) -> SamModel:
+    """Give up the copy of an encoder that was not tuned: a learning curve is many models at once."""
+    if tuned.tuning == "decoder" and tuned.image_size == base.image_size:
+        tuned.sam.image_encoder, tuned.encoder_sha = base.sam.image_encoder, base.encoder_sha
+    return tuned

@@ -15,9 +15,25 @@ from samstudy.entries import Section
 from samstudy.errors import StudyError, unknown_name
 from samstudy.hypotheses import Hypotheses, read_hypotheses
 from samstudy.paths import project_root
+from samstudy.tuning_plan import ALL_SHOTS, Automatic, Controls, Curve, FineTuning, read_fine_tuning
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = [
+    "ALL_SHOTS",
+    "Automatic",
+    "Controls",
+    "Curve",
+    "FineTuning",
+    "Profile",
+    "Study",
+    "ZeroShot",
+    "check_names",
+    "choose",
+    "load_study",
+    "profile",
+]
 
 
 @dataclass(frozen=True)
@@ -31,60 +47,6 @@ class ZeroShot:
     """
 
     limit: int | None
-
-
-@dataclass(frozen=True)
-class Automatic:
-    """Fine-tuning for the prompt mode ``automatic``, which is harder to learn than to follow a prompt.
-
-    Attributes
-    ----------
-    datasets : tuple of str
-        Of the profile; none by default.
-    recipe : dict
-        Fields of :class:`samstudy.tuning.Recipe` in which it differs: ``steps``, ``learning_rate``, ``image_size``,
-        ``loss``.
-    """
-
-    datasets: tuple[str, ...] = ()
-    recipe: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """How one model is fine-tuned on a few images and evaluated before and after.
-
-    Attributes
-    ----------
-    model : str
-        Name of the model that is tuned.
-    shots : tuple of int
-        Numbers of training images, ascending.
-    prompts : tuple of str
-        Prompt modes evaluated before and after.
-    limit : int or None
-        At most so many held-out images; None means all.
-    seeds : tuple of int
-        One fine-tuning run per seed and number of shots.
-    steps : int
-        Most optimiser steps of a run; early stopping may end it before.
-    targets : dict of str to tuple of str
-        What is tuned on a data set, by its name; every target where it is not named.
-    methods : tuple of str
-        Fine-tuning methods (:data:`samstudy.tuning.METHODS`), each with every seed and number of shots.
-    automatic : Automatic
-        Where a model of its own is tuned to answer without a prompt.
-    """
-
-    model: str
-    shots: tuple[int, ...]
-    prompts: tuple[str, ...]
-    limit: int | None
-    seeds: tuple[int, ...]
-    steps: int
-    targets: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    methods: tuple[str, ...] = ("decoder",)
-    automatic: Automatic = Automatic()
 
 
 @dataclass(frozen=True)
@@ -277,12 +239,6 @@ def _read_profile(profiles: Section, name: str, seed: int) -> Profile:
                 f"profiles.{name}.headline: {unknown_name('prompt of this profile', prompt, prompts)}"
             )
     zero_shot = section.section("zero_shot", ("limit",))
-    tuning = section.section(
-        "fine_tuning",
-        ("model", "shots", "prompts", "limit", "seeds", "steps"),
-        ("targets", "methods", "automatic"),
-    )
-    targets = tuning.section("targets") if "targets" in tuning.entries else None
     datasets = section.names("datasets")
     return Profile(
         name=str(name),
@@ -292,32 +248,6 @@ def _read_profile(profiles: Section, name: str, seed: int) -> Profile:
         prompts=prompts,
         headline=headline,
         zero_shot=ZeroShot(limit=zero_shot.cap("limit")),
-        fine_tuning=FineTuning(
-            model=tuning.text("model"),
-            shots=tuple(sorted(tuning.integers("shots", minimum=1))),
-            prompts=tuning.names("prompts"),
-            limit=tuning.cap("limit"),
-            seeds=tuning.integers("seeds", minimum=0),
-            steps=tuning.integer("steps", minimum=1),
-            targets={str(name): targets.names(name) for name in targets.entries} if targets else {},
-            methods=tuning.names("methods") if "methods" in tuning.entries else FineTuning.methods,
-            automatic=_read_automatic(tuning, datasets) if "automatic" in tuning.entries else Automatic(),
-        ),
+        fine_tuning=read_fine_tuning(section, datasets),
         seed=section.integer("seed") if "seed" in section.entries else seed,
     )
-
-
-def _read_automatic(tuning: Section, datasets: tuple[str, ...]) -> Automatic:
-    section = tuning.section("automatic", ("datasets",), ("steps", "learning_rate", "image_size", "loss"))
-    chosen = section.names("datasets")
-    for dataset in chosen:
-        if dataset not in datasets:
-            reason = unknown_name("data set of this profile", dataset, datasets)
-            raise StudyError(f"{section.where}.datasets: {reason}")
-    read = {
-        "steps": lambda key: section.integer(key, minimum=1),
-        "learning_rate": section.number,
-        "image_size": lambda key: section.integer(key, minimum=1),
-        "loss": section.text,
-    }
-    return Automatic(chosen, {key: read[key](key) for key in section.entries if key in read})

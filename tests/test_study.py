@@ -115,7 +115,7 @@ def test_a_profile_may_have_its_own_seed(tmp_path: Path) -> None:
             [1, 2.5],
             r"fine_tuning.shots: expected a list of whole numbers",
         ),
-        ("profiles.small.fine_tuning.shots", [0], r"from 1 up, found \[0\]"),
+        ("profiles.small.fine_tuning.shots", [0], r"from 1 up, or the word all, found \[0\]"),
         ("profiles.small.fine_tuning.model", ["vit_t"], r"fine_tuning.model: expected text"),
         ("profiles.small.fine_tuning", None, r"profiles.small.fine_tuning: expected a section"),
         ("profiles.small.modles", [], r"unknown entry in profiles.small 'modles'; did you mean 'models'"),

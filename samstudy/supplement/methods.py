@@ -36,7 +36,7 @@ from samstudy.metrics import METRICS
 from samstudy.models import MODELS
 from samstudy.official import OFFICIAL_FILES
 from samstudy.prompts import PROMPTS, PromptMode
-from samstudy.study import FineTuning, Profile, Study
+from samstudy.study import ALL_SHOTS, FineTuning, Profile, Study
 from samstudy.supplement.blocks import Block, Facts, Section, Table, Verbatim
 from samstudy.supplement.docstrings import described, first_paragraph, paragraphs, plain_text
 from samstudy.tuning import Recipe, loop
@@ -269,8 +269,8 @@ def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return names(f"{key} {_shown(item)}" for key, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return names(value)
-    return f"{value:g}" if isinstance(value, float) else "all" if value is None else str(value)
+        return names(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else "all" if value in (None, ALL_SHOTS) else str(value)
 
 
 def _seeds(study: Study, chosen: Profile) -> tuple[Block, ...]:
