@@ -7,7 +7,7 @@ configuration alone; commit, command, versions and time are in the Parquet file'
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,22 @@ def write_table(table: pd.DataFrame, path: str | Path, config: Mapping[str, Any]
     pathlib.Path
         The file.
     """
-    path, table, config = Path(path), with_schema(table), dict(config or {})
-    if not _holds(path, table, config):
+    return write_parquet(with_schema(table), path, config, read_table)
+
+
+def write_parquet(
+    table: pd.DataFrame,
+    path: str | Path,
+    config: Mapping[str, Any] | None = None,
+    read: Callable[[Path], pd.DataFrame] | None = None,
+) -> Path:
+    """Write a table of any columns as :func:`write_table` writes a score table.
+
+    ``table``, ``path``, ``config`` and the result are as there. ``read`` gives the rows that a file holds, in the types
+    of ``table``; :func:`read_parquet` by default.
+    """
+    path, table, config = Path(path), table.reset_index(drop=True), dict(config or {})
+    if not _holds(path, table, config, read or read_parquet):
         arrow = pa.Table.from_pandas(table, preserve_index=False)
         facts = {"schema_version": SCHEMA_VERSION, "config": config, **provenance()}
         metadata = {**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(facts).encode()}
@@ -110,13 +124,12 @@ def write_table(table: pd.DataFrame, path: str | Path, config: Mapping[str, Any]
     return path
 
 
-def _holds(path: Path, table: pd.DataFrame, config: dict) -> bool:
+def _holds(path: Path, table: pd.DataFrame, config: dict, read: Callable[[Path], pd.DataFrame]) -> bool:
     if not path.is_file():
         return False
     try:
-        return read_provenance(path)["config"] == json.loads(json.dumps(config)) and read_table(path).equals(
-            table
-        )
+        same_config = read_provenance(path)["config"] == json.loads(json.dumps(config))
+        return same_config and read(path).equals(table)
     except StudyError:
         return False
 
@@ -129,11 +142,22 @@ def read_table(path: str | Path) -> pd.DataFrame:
     StudyError
         If the file is missing, damaged, or not a score table.
     """
+    return with_schema(read_parquet(path))
+
+
+def read_parquet(path: str | Path) -> pd.DataFrame:
+    """Read a table of :func:`write_parquet` or a score table, with the columns it has.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing or damaged.
+    """
     path = Path(path)
     if not path.is_file():
         raise StudyError(f"no score table at {path}: run the notebook or `samstudy run` that makes it.")
     try:
-        return with_schema(pq.read_table(path).to_pandas())
+        return pq.read_table(path).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise StudyError(
             f"{path} is not a readable Parquet file ({error}): delete it and run again."

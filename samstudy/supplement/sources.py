@@ -10,7 +10,7 @@ import pandas as pd
 
 from samstudy.paths import project_root
 from samstudy.provenance import provenance, table_hash
-from samstudy.results import read_provenance, read_table
+from samstudy.results import read_parquet, read_provenance
 from samstudy.study import Study
 from samstudy.supplement.blocks import Block, Facts, Section, Table
 from samstudy.supplement.content import Executed
@@ -32,7 +32,7 @@ def sources_section(study: Study, executed: Sequence[Executed]) -> Section:
     Section
     """
     files = [path for notebook in executed for path in notebook.scores]
-    tables = {path: read_table(path) for path in files}
+    tables = {path: read_parquet(path) for path in files}
     recorded = {path: read_provenance(path) for path in files}
     sidecars = [sidecar for notebook in executed for sidecar in notebook.sidecars]
     made = [*recorded.values(), *sidecars]
