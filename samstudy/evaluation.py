@@ -253,11 +253,15 @@ def _choice_rows(work: _Work, model: Model, question: Question, turn: Turn) -> I
 
 
 def _choices(model: Model, mode: PromptMode) -> tuple[str, ...]:
-    return mode.choices if model.uses_image else MASK_CHOICES[:1]
+    return MASK_CHOICES[:1] if _has_one_mask(model) else mode.choices
 
 
 def _headline(model: Model, mode: PromptMode) -> str:
-    return mode.headline if model.uses_image else MASK_CHOICES[0]
+    return MASK_CHOICES[0] if _has_one_mask(model) else mode.headline
+
+
+def _has_one_mask(model: Model) -> bool:
+    return getattr(model, "one_mask", not model.uses_image)
 
 
 def _error_rows(work: _Work, model: Model, known: Row, reason: str) -> Iterator[Row]:

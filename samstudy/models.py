@@ -18,6 +18,7 @@ from samstudy.checkpoints import Checkpoint, load_into, metadata_json, read_chec
 from samstudy.errors import ModelError, StudyError, unknown_name
 from samstudy.inference import Embedding, decode, encode_image
 from samstudy.official import OFFICIAL_FILES
+from samstudy.otsu import OtsuModel
 from samstudy.registry import Registry
 from samstudy.types import Prediction, Prompt
 from samstudy.vit_t import load_vit_t
@@ -32,7 +33,7 @@ VIT_T_FORMAT = "samstudy.vit_t"
 
 
 class Model(Protocol):
-    """What the study asks of a model; SAM and the no-image baselines both answer it.
+    """What the study asks of a model; SAM, the baselines and the trained controls all answer it.
 
     Attributes
     ----------
@@ -40,12 +41,15 @@ class Model(Protocol):
         As in the score table's ``model`` column.
     weights_sha, encoder_sha : str
         Content hashes of all weights and of the image encoder; ``""`` for a model without weights.
-    tuning : {"none", "decoder", "lora", "full"}
-        How it was fine-tuned, with ``shots`` training images in ``fold``.
+    tuning : {"none", "decoder", "lora", "full", "shuffled", "scratch", "probe"}
+        How it was trained here, with ``shots`` training images in ``fold``; the last three are controls.
     uses_image : bool
         False for the no-image baselines.
     image_size : int
         Side of the encoder's square input; 0 for a model without an encoder.
+    one_mask : bool, optional
+        Whether it makes a single mask and no estimate of its IoU, so that there is nothing to choose; by default
+        where it does not use the image.
     """
 
     name: str
@@ -158,7 +162,7 @@ def load_model(name: str | Path, device: str = "auto") -> Model:
     Parameters
     ----------
     name : str or pathlib.Path
-        ``vit_t``, ``vit_b``, ``vit_l``, ``vit_h``, ``medsam``, ``ellipse``; or the path of a SAM checkpoint
+        ``vit_t``, ``vit_b``, ``vit_l``, ``vit_h``, ``medsam``, ``ellipse``, ``otsu``; or the path of a SAM checkpoint
         (``.pth`` bare or wrapped in ``{"model": ...}``, ``.safetensors``) or of a model tuned by this study.
     device : {"auto", "cpu", "cuda", "mps"}
         See :func:`resolve_device`.
@@ -255,3 +259,9 @@ for _name in OFFICIAL_FILES:
 def _ellipse(device: torch.device) -> EllipseModel:
     """The no-image baseline; runs on the CPU whatever the device."""
     return EllipseModel()
+
+
+@MODELS.register("otsu")
+def _otsu(device: torch.device) -> OtsuModel:
+    """Otsu's threshold, which looks at the image and learns nothing; runs on the CPU whatever the device."""
+    return OtsuModel()

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import product
+from pathlib import Path
 
 import pandas as pd
 
@@ -247,19 +248,49 @@ def _tuned(
     profile: str,
     dataset: str,
 ) -> SamModel:
-    ids = [*choose_shots(source, shots, run.seed), *validation_ids(source, recipe.max_val_images)]
-    content = [source.load(image_id).content_sha() for image_id in ids]
-    parts = [code_sha(), base.weights_sha, content, method, shots, asdict(run), asdict(recipe)]
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-    repetition = f"seed{run.seed}" if run.folds == 1 else f"seed{run.seed}fold{run.fold}of{run.folds}"
-    words = [slug(dataset), *recipe.targets, base.name, method, f"{shots}shot", repetition, key]
-    path = results_dir(profile) / "tuned" / f"{'.'.join(words)}.safetensors"
+    path = kept_path(profile, dataset, source, base, shots, method, run, recipe)
     if not path.is_file():
         tuned = finetune(base, source, shots, method, run.seed, recipe)
         tuned.fold = run.number
         tuned.history |= {"fold": run.number, "repetition": asdict(run)}
         save_tuned(tuned, path)
     return _sharing_encoder(load_model(path, base.device.type), base)
+
+
+def kept_path(
+    profile: str,
+    dataset: str,
+    source: Dataset,
+    base: Model | None,
+    shots: int,
+    tuning: str,
+    run: Repetition,
+    recipe: Recipe,
+    *more: object,
+) -> Path:
+    """File of a model that was trained on the images of a repetition, named by everything that it depends on.
+
+    Parameters
+    ----------
+    profile, dataset : str
+        Names.
+    source : Dataset
+        As the repetition sees it.
+    base : Model or None
+        What it starts from; None for nothing.
+    shots, tuning, run, recipe
+        Number of training images, the column ``tuning``, the repetition, the recipe of SAM's tuning with its targets.
+    *more : JSON-ready or str
+        What else the result depends on.
+    """
+    ids = [*choose_shots(source, shots, run.seed), *validation_ids(source, recipe.max_val_images)]
+    content = [source.load(image_id).content_sha() for image_id in ids]
+    start = (base.name, base.weights_sha) if base else ()
+    parts = [code_sha(), *start[1:], content, tuning, shots, asdict(run), asdict(recipe), *more]
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+    repetition = f"seed{run.seed}" if run.folds == 1 else f"seed{run.seed}fold{run.fold}of{run.folds}"
+    words = [slug(dataset), *recipe.targets, *start[:1], tuning, f"{shots}shot", repetition, key]
+    return results_dir(profile) / "tuned" / f"{'.'.join(words)}.safetensors"
 
 
 def _sharing_encoder(tuned: SamModel, base: SamModel) -> SamModel:

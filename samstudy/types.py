@@ -32,6 +32,9 @@ class Sample:
         Pixels that count when scoring (a field of view); None means all.
     modality : str
         Kind of image, where a data set has several; ``""`` means the data set's.
+    learns : dict of str to numpy.ndarray, bool, H x W, or None
+        By label, what a tuning learns in place of ``labels``, from which the prompts are made all the same: the control
+        of shuffled labels. None means the labels themselves.
     """
 
     image_id: str
@@ -41,6 +44,7 @@ class Sample:
     spacing_mm: tuple[float, float] | None = None
     valid: np.ndarray | None = None
     modality: str = ""
+    learns: dict[str, np.ndarray] | None = None
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -62,13 +66,17 @@ class Sample:
             raise KeyError(object_id)
         return np.logical_or.reduce(instances)
 
+    def to_learn(self, object_id: str) -> np.ndarray:
+        """Mask that a tuning learns for an object: its reference, or what stands in ``learns`` for it."""
+        return (self if self.learns is None else replace(self, labels=self.learns)).reference(object_id)
+
     def content_sha(self) -> str:
         """SHA-256 of everything a result can depend on: names, pixels, masks, spacing."""
         digest = hashlib.sha256(
             f"{self.image_id} {self.group_id} {self.modality} {self.spacing_mm} {self.size_hw}".encode()
         )
         digest.update(np.ascontiguousarray(self.image).data)
-        for label, mask in self.labels.items():
+        for label, mask in (*self.labels.items(), *(self.learns or {}).items()):
             digest.update(label.encode())
             digest.update(np.packbits(mask).data)
         if self.valid is not None:

@@ -130,6 +130,9 @@ def _views(sample: Sample, flips: bool) -> Iterator[Sample]:
             image=np.ascontiguousarray(sample.image[::rows, ::columns]),
             labels={label: mask[::rows, ::columns] for label, mask in sample.labels.items()},
             valid=None if valid is None else valid[::rows, ::columns],
+            learns=None
+            if sample.learns is None
+            else {label: mask[::rows, ::columns] for label, mask in sample.learns.items()},
         )
 
 
@@ -147,7 +150,7 @@ def _example(
                 rng = rng_for(seed, "tuning", dataset, sample.image_id, name, mode, variant)
                 prompts.append(make_prompt(mode, mask, rng))
                 object_index.append(len(masks))
-        masks.append(mask)
+        masks.append(sample.to_learn(name) & everywhere)
     if not masks:
         return None
     if any(prompt.parts for prompt in prompts):

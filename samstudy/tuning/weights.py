@@ -59,7 +59,8 @@ def restore(base: SamModel, checkpoint: Checkpoint, history: dict) -> SamModel:
         If tensors are missing, unexpected or of another shape.
     """
     sam, method, recipe = base.sam, history["method"], history["recipe"]
-    tuned = SamModel(history["base"], sam, method, history["shots"], history["fold"], history)
+    kind = history.get("tuning", method)
+    tuned = SamModel(history["base"], sam, kind, history["shots"], history["fold"], history)
     resize_input(sam, history.get("image_size") or base.image_size)
     learnt = _under(checkpoint, AUTOMATIC)
     if learnt:
