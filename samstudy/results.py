@@ -110,8 +110,8 @@ def write_parquet(
 ) -> Path:
     """Write a table of any columns as :func:`write_table` writes a score table.
 
-    ``table``, ``path``, ``config`` and the result are as there. ``read`` gives the rows that a file holds, in the types
-    of ``table``; :func:`read_parquet` by default.
+    ``table``, ``path``, ``config`` and the result are as there. ``read`` gives the rows that a file holds in the
+    types of ``table``, by default :func:`read_parquet`, which leaves them to pandas.
     """
     path, table, config = Path(path), table.reset_index(drop=True), dict(config or {})
     if not _holds(path, table, config, read or read_parquet):
