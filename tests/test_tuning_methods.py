@@ -275,11 +275,11 @@ def test_a_killed_tuning_goes_on_and_ends_with_the_same_weights(method, tiny_mod
     whole = finetune(tiny_model, discs, 3, method, 0, QUICK, progress=False)
     done, step = [], loop._step
 
-    def until_killed(sam, train, recipe, seed, number, optimiser):
+    def until_killed(sam, train, recipe, seed, number, *rest):
         if number == 5 and len(done) == 4:
             raise KilledError
         done.append(number)
-        return step(sam, train, recipe, seed, number, optimiser)
+        return step(sam, train, recipe, seed, number, *rest)
 
     monkeypatch.setattr(loop, "_step", until_killed)
     with pytest.raises(KilledError):

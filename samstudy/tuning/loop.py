@@ -14,6 +14,7 @@ runs. Cached embeddings allow no other.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,17 @@ from samstudy.leakage import refuse_shared_groups
 from samstudy.models import SamModel, load_model
 from samstudy.provenance import code_sha
 from samstudy.seeds import rng_for, seed_for
+from samstudy.tuning.chunks import (
+    Chunk,
+    Draw,
+    accumulate,
+    mean_loss,
+    told_when_memory_runs_out,
+    within_memory,
+)
+from samstudy.tuning.cost import LONG_S, estimate
 from samstudy.tuning.examples import Example, choose_shots, make_examples, validation_ids
-from samstudy.tuning.losses import LOSSES, example_loss
+from samstudy.tuning.losses import LOSSES
 from samstudy.tuning.parts import (
     METHODS,
     finish,
@@ -101,9 +111,10 @@ def finetune(
     val_ids = validation_ids(dataset, recipe.max_val_images)
     tuned = trainable_copy(base, method, recipe, seed_for(seed, "lora"))
     embedded = not runs_encoder(method)
-    train = make_examples(tuned, dataset, train_ids, recipe, seed, embedded)
     plain = dataclasses.replace(recipe, variants=1, flips=False)
-    val = make_examples(tuned, dataset, val_ids, plain, seed, embedded)
+    with told_when_memory_runs_out(tuned.sam, recipe, "while an image was encoded"):
+        train = make_examples(tuned, dataset, train_ids, recipe, seed, embedded)
+        val = make_examples(tuned, dataset, val_ids, plain, seed, embedded)
     contents = [example.content_sha for example in (*train, *val)]
     about = dataclasses.asdict(recipe), dataset.info.name, contents, shots, seed
     path = standing_path(code_sha(), base.weights_sha, tuned.device.type, method, *about)
@@ -143,17 +154,28 @@ def _train(
 ) -> list[dict[str, float]]:
     """Train from where ``path`` stands, leave the best weights in the model, and return the curve."""
     optimiser = torch.optim.AdamW(parameter_groups(sam, method, recipe), weight_decay=recipe.weight_decay)
-    standing = read_standing(path, sam, optimiser)
-    if standing is None:
-        standing = Standing(_validation_loss(sam, val, recipe), trained_state(sam))
+    standing = read_standing(path, sam, optimiser) or Standing(float("inf"), trained_state(sam))
+    chunk = standing.chunk
+    cost = estimate(sam, train, val, recipe, chunk, standing.step, bool(optimiser.state))
+    if progress and cost.total_s > LONG_S:
+        tqdm.write(f"tuning: {cost}", file=sys.stderr)
+    if not standing.curve:
+        standing.best_loss = _validation_loss(sam, val, recipe, chunk)
         standing.curve.append({"step": 0, "train_loss": float("nan"), "val_loss": standing.best_loss})
     recent = []
-    steps = range(standing.step + 1, recipe.steps + 1)
-    for step in tqdm(steps, "tuning", recipe.steps, initial=standing.step, unit="step", disable=not progress):
-        recent.append(_step(sam, train, recipe, seed, step, optimiser))
+    bar = tqdm(
+        range(standing.step + 1, recipe.steps + 1),
+        f"tuning, {cost}",
+        recipe.steps,
+        initial=standing.step,
+        unit="step",
+        disable=not progress,
+    )
+    for step in bar:
+        recent.append(_step(sam, train, recipe, seed, step, optimiser, chunk))
         if step % recipe.validate_every and step != recipe.steps:
             continue
-        loss = _validation_loss(sam, val, recipe)
+        loss = _validation_loss(sam, val, recipe, chunk)
         standing.step = step
         standing.curve.append({"step": step, "train_loss": float(np.mean(recent)), "val_loss": loss})
         recent = []
@@ -178,35 +200,37 @@ def _rate(step: int, recipe: Recipe) -> float:
 
 
 def _step(
-    sam: Sam, train: list[Example], recipe: Recipe, seed: int, step: int, optimiser: torch.optim.Optimizer
+    sam: Sam,
+    train: list[Example],
+    recipe: Recipe,
+    seed: int,
+    step: int,
+    optimiser: torch.optim.Optimizer,
+    chunk: Chunk,
 ) -> float:
-    rng = rng_for(seed, "step", step)
-    chosen = rng.choice(len(train), min(recipe.images_per_step, len(train)), replace=False)
+    draws = _draws(train, recipe, seed, step)
     for group in optimiser.param_groups:
         group["lr"] = group["base_rate"] * _rate(step - 1, recipe)
-    optimiser.zero_grad(set_to_none=True)
-    total = 0.0
-    for index in chosen:
-        example = train[index]
-        n_prompts = len(example.prompts)
-        picked = rng.choice(n_prompts, min(recipe.prompts_per_image, n_prompts), replace=False)
-        brightness = 1.0 if example.pixels is None else rng.uniform(-1, 1) * recipe.brightness + 1
-        loss = _example_loss(sam, example, [int(i) for i in picked], recipe, brightness) / len(chosen)
-        loss.backward()
-        total += float(loss.detach())
+    widest = max(len(draw.picked) for draw in draws)
+    loss = within_memory(chunk, lambda most: accumulate(sam, draws, recipe, most), sam, recipe, widest)
     torch.nn.utils.clip_grad_norm_(trained(sam).values(), recipe.clip_norm)
     optimiser.step()
-    return total
+    optimiser.zero_grad(set_to_none=True)
+    return loss
 
 
-def _example_loss(
-    sam: Sam, example: Example, picked: list[int], recipe: Recipe, brightness: float = 1.0
-) -> torch.Tensor:
-    with torch.autocast(sam.device.type, torch.bfloat16, enabled=recipe.mixed_precision):
-        return example_loss(sam, example, picked, recipe.loss, brightness)
+def _draws(train: list[Example], recipe: Recipe, seed: int, step: int) -> list[Draw]:
+    """Draw images, prompts and brightness; they depend on seed and step alone, so that a step can be repeated."""
+    rng = rng_for(seed, "step", step)
+    draws = []
+    for index in rng.choice(len(train), min(recipe.images_per_step, len(train)), replace=False):
+        n_prompts = len(train[index].prompts)
+        picked = rng.choice(n_prompts, min(recipe.prompts_per_image, n_prompts), replace=False)
+        brightness = 1.0 if train[index].pixels is None else rng.uniform(-1, 1) * recipe.brightness + 1
+        draws.append(Draw(train[index], [int(i) for i in picked], brightness))
+    return draws
 
 
-@torch.no_grad()
-def _validation_loss(sam: Sam, val: list[Example], recipe: Recipe) -> float:
-    losses = [_example_loss(sam, example, list(range(len(example.prompts))), recipe) for example in val]
-    return float(np.mean([float(loss) for loss in losses]))
+def _validation_loss(sam: Sam, val: list[Example], recipe: Recipe, chunk: Chunk) -> float:
+    widest = max(len(example.prompts) for example in val)
+    return within_memory(chunk, lambda most: mean_loss(sam, val, recipe, most), sam, recipe, widest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from segment_anything.modeling import Sam
@@ -17,12 +17,19 @@ MaskLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(logits B x C x h x w, target in [0, 1] of the same shape, counted h x w) -> loss B x C``."""
 
 LOSSES: Registry[MaskLoss] = Registry("loss")
+MOST_PROMPTS = 16
+"""Prompts that go through the decoder at once."""
 _FOCAL_WEIGHT, _FOCAL_GAMMA = 20.0, 2.0
 _CLDICE_WEIGHT, _SKELETON_STEPS = 0.5, 5
 
 
 def example_loss(
-    sam: Sam, example: Example, picked: Sequence[int], loss: str = "dice_ce", brightness: float = 1.0
+    sam: Sam,
+    example: Example,
+    picked: Sequence[int],
+    loss: str = "dice_ce",
+    brightness: float = 1.0,
+    most: int = MOST_PROMPTS,
 ) -> Tensor:
     """Mean loss over some prompts of one image; gradients flow to what is trained.
 
@@ -38,21 +45,33 @@ def example_loss(
         A name in :data:`LOSSES`.
     brightness : float
         See :func:`~samstudy.tuning.examples.image_features`.
+    most : int
+        Prompts that go through the decoder at once.
 
     Returns
     -------
     torch.Tensor
         A scalar; see :func:`prompt_losses`.
     """
-    prompts = [example.prompts[i] for i in picked]
     features = image_features(sam, example, brightness)
-    losses = []
-    for indices in batches(prompts, most=16):
-        logits, iou_pred = decode_low_res(sam, features, [prompts[i] for i in indices], example.size_hw)
-        objects = [example.object_index[picked[i]] for i in indices]
-        target = example.targets[objects]
-        losses.append(prompt_losses(logits.float(), iou_pred.float(), target, example.counted, loss))
-    return torch.cat(losses).mean()
+    each = [
+        batch_losses(sam, features, example, batch, loss) for batch in prompt_batches(example, picked, most)
+    ]
+    return torch.cat(each).mean()
+
+
+def prompt_batches(example: Example, picked: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Split prompts of an image (indices) into batches of one shape and at most ``most``."""
+    for batch in batches([example.prompts[i] for i in picked], most):
+        yield [picked[i] for i in batch]
+
+
+def batch_losses(sam: Sam, features: Tensor, example: Example, batch: Sequence[int], loss: str) -> Tensor:
+    """Loss of each prompt of a batch of :func:`prompt_batches`, B; see :func:`prompt_losses`."""
+    prompts = [example.prompts[i] for i in batch]
+    logits, iou_pred = decode_low_res(sam, features, prompts, example.size_hw)
+    target = example.targets[[example.object_index[i] for i in batch]]
+    return prompt_losses(logits.float(), iou_pred.float(), target, example.counted, loss)
 
 
 def prompt_losses(

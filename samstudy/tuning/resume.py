@@ -19,6 +19,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from samstudy.paths import cache_dir, written_whole
+from samstudy.tuning.chunks import Chunk
 from samstudy.tuning.parts import put_state, trained_state
 
 
@@ -36,6 +37,9 @@ class Standing:
         Last finished one.
     misses : int
         Validations since the best.
+    chunk : Chunk
+        Prompts that have gone through the decoder at once: what fitted before the kill fits again, and the sums are
+        taken in the same order.
     """
 
     best_loss: float
@@ -43,6 +47,7 @@ class Standing:
     curve: list[dict[str, float]] = field(default_factory=list)
     step: int = 0
     misses: int = 0
+    chunk: Chunk = field(default_factory=Chunk)
 
 
 def standing_path(*parts: Any) -> Path:
@@ -64,7 +69,8 @@ def read_standing(path: Path, sam: Sam, optimiser: torch.optim.Optimizer) -> Sta
         return None
     try:
         content = torch.load(path, map_location=sam.device, weights_only=True)
-        standing = Standing(**content["standing"])
+        known = content["standing"]
+        standing = Standing(**known | {"chunk": Chunk(**known["chunk"])})
         put_state(sam, content["state"])
         optimiser.load_state_dict(content["optimiser"])
     except (
