@@ -74,7 +74,7 @@ def zero_shot(
     table = evaluate(
         source, loaded, prompts or plan.prompts, limit=limit or plan.zero_shot.limit, seed=seed, device=device
     )
-    write_table(table, table_path(profile, dataset, "zero_shot"), _config(source, seed, left_out=left_out))
+    write_table(table, table_path(profile, dataset, "zero_shot"), config_of(source, seed, left_out=left_out))
     return table
 
 
@@ -119,7 +119,7 @@ def fine_tune(
     if recipes[-1] != recipes[0]:
         facts[AUTOMATIC] = f"a model of its own, {tuning.automatic.recipe}"
     table = pd.concat(tables, ignore_index=True)
-    write_table(table, table_path(profile, dataset, "fine_tune"), _config(source, plan.seed, recipe=facts))
+    write_table(table, table_path(profile, dataset, "fine_tune"), config_of(source, plan.seed, recipe=facts))
     return table
 
 
@@ -196,7 +196,7 @@ def tuned_models(
             targets,
             own,
             [
-                _tuned(base, view, count, method, run, own, profile, dataset)
+                tuned_model(base, view, count, method, run, own, profile, dataset)
                 for (run, view), method, count in runs
             ],
         )
@@ -220,7 +220,8 @@ def read(profile: str = "demo", stage: str = "zero_shot") -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def _config(dataset: Dataset, seed: int, **more: object) -> dict:
+def config_of(dataset: Dataset, seed: int, **more: object) -> dict:
+    """What is kept beside a stage's table: hashes of ``study.yaml`` and of the split, the seed, and more."""
     return {"study_sha": load_study().sha256, "split_sha": dataset.fingerprint(), "seed": seed, **more}
 
 
@@ -238,7 +239,7 @@ def _present_models(names: Sequence[str], device: str) -> tuple[list[Model], dic
     return loaded, left_out
 
 
-def _tuned(
+def tuned_model(
     base: SamModel,
     source: Dataset,
     shots: int,
@@ -247,12 +248,14 @@ def _tuned(
     recipe: Recipe,
     profile: str,
     dataset: str,
+    kind: str = "",
 ) -> SamModel:
-    path = kept_path(profile, dataset, source, base, shots, method, run, recipe)
+    """Tune a model for one repetition, or take it from where it is kept; its ``tuning`` is ``kind`` or the method."""
+    path = kept_path(profile, dataset, source, base, shots, kind or method, run, recipe)
     if not path.is_file():
         tuned = finetune(base, source, shots, method, run.seed, recipe)
         tuned.fold = run.number
-        tuned.history |= {"fold": run.number, "repetition": asdict(run)}
+        tuned.history |= {"tuning": kind or method, "fold": run.number, "repetition": asdict(run)}
         save_tuned(tuned, path)
     return _sharing_encoder(load_model(path, base.device.type), base)
 
@@ -295,6 +298,6 @@ def kept_path(
 
 def _sharing_encoder(tuned: SamModel, base: SamModel) -> SamModel:
     """Give up the copy of an encoder that was not tuned: a learning curve is many models at once."""
-    if tuned.tuning == "decoder" and tuned.image_size == base.image_size:
+    if tuned.history["method"] == "decoder" and tuned.image_size == base.image_size:
         tuned.sam.image_encoder, tuned.encoder_sha = base.sam.image_encoder, base.encoder_sha
     return tuned
