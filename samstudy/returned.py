@@ -1,6 +1,6 @@
 """How often did the target come back although the prompt was elsewhere? Rates with intervals, and sentences.
 
-Reads the table of :mod:`samstudy.sensitivity`.
+Reads the table of :mod:`samstudy.sensitivity`; its columns are here, so that reading it needs no model.
 """
 
 from __future__ import annotations
@@ -15,11 +15,31 @@ from samstudy.bootstrap import mean_interval
 from samstudy.cells import OBJECT, Row, cells, counts, group_codes, needs, refuse_pooling
 from samstudy.errors import StudyError
 from samstudy.seeds import rng_for
-from samstudy.sensitivity import COLUMNS, RETURNED_DICE
 from samstudy.statistics import GRID
 from samstudy.tables import format_cell
 
+RETURNED_DICE = 0.5
+"""Dice with the target from which an answer to a prompt elsewhere counts as the target."""
+
+COLUMNS = (
+    "dataset dataset_options split image_id group_id object_id target model weights_sha tuning shots fold prompt "
+    "prompt_seed place overlap distance_px dice returned n_ref_px n_pred_px status error"
+).split()
+"""Columns in order; one row is one object x model x prompt x place. ``dice`` is with the target, not with what is at
+the place; ``returned`` is 1 where it is at least :data:`RETURNED_DICE`, else 0. ``overlap`` and ``distance_px`` are
+those of :class:`samstudy.places.Place`. ``status``: ok, no_room (nowhere to move the prompt to), ref_empty, error."""
+
+_WHOLE = ["shots", "fold", "prompt_seed", "place", "n_ref_px", "n_pred_px"]
+_REAL = ["overlap", "distance_px", "dice", "returned"]
 _POOLED = ("model", "tuning", "prompt")
+
+
+def with_types(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give rows the columns of :data:`COLUMNS` in order, with types that Parquet keeps; what is absent is missing."""
+    table = rows.reindex(columns=COLUMNS).reset_index(drop=True)
+    text = [name for name in COLUMNS if name not in (*_WHOLE, *_REAL)]
+    table[text] = table[text].astype(object).fillna("")
+    return table.astype(dict.fromkeys(_WHOLE, "Int64") | dict.fromkeys(_REAL, "float64"))
 
 
 def rates(table: pd.DataFrame, by: Sequence[str] = GRID, seed: int = 0, n_boot: int = 2000) -> pd.DataFrame:
@@ -28,7 +48,7 @@ def rates(table: pd.DataFrame, by: Sequence[str] = GRID, seed: int = 0, n_boot: 
     Parameters
     ----------
     table : pandas.DataFrame
-        From :func:`run` or :func:`read`.
+        From :func:`samstudy.sensitivity.run` or :func:`~samstudy.sensitivity.read`.
     by : sequence of str
         Columns to split by; repetitions (``fold``) and places that are not named are pooled.
     seed, n_boot : int
@@ -103,7 +123,7 @@ def say_sensitivity(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table : pandas.DataFrame
-        From :func:`run` or :func:`read`.
+        From :func:`samstudy.sensitivity.run` or :func:`~samstudy.sensitivity.read`.
 
     Returns
     -------

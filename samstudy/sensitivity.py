@@ -2,7 +2,7 @@
 
 A model that has learnt to return the organ wherever it is asked scores well with a prompt made from the reference. So
 every held-out object's prompt is moved to where its target is not (:mod:`samstudy.places`), and the answer is held
-against the target all the same: a Dice of at least :data:`RETURNED_DICE` counts as returned.
+against the target all the same: a Dice of at least :data:`samstudy.returned.RETURNED_DICE` counts as returned.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from samstudy.places import Place, movable_modes, places
 from samstudy.present import tunable_datasets
 from samstudy.prompts import PROMPTS
 from samstudy.results import read_parquet, read_table, write_parquet
+from samstudy.returned import COLUMNS, RETURNED_DICE, with_types
 from samstudy.rowcache import RowCache
 from samstudy.seeds import rng_for, seed_for
 from samstudy.stages import tuned_models
@@ -32,19 +33,7 @@ from samstudy.study import profile as load_profile
 from samstudy.types import Sample, target_of
 
 STAGE = "sensitivity"
-RETURNED_DICE = 0.5
 N_PLACES = 3
-
-COLUMNS = (
-    "dataset dataset_options split image_id group_id object_id target model weights_sha tuning shots fold prompt "
-    "prompt_seed place overlap distance_px dice returned n_ref_px n_pred_px status error"
-).split()
-"""Columns in order; one row is one object x model x prompt x place. ``dice`` is with the target, not with what is at
-the place; ``returned`` is 1 where it is at least :data:`RETURNED_DICE`, else 0. ``overlap`` and ``distance_px`` are
-those of :class:`samstudy.places.Place`. ``status``: ok, no_room (nowhere to move the prompt to), ref_empty, error."""
-
-_WHOLE = ["shots", "fold", "prompt_seed", "place", "n_ref_px", "n_pred_px"]
-_REAL = ["overlap", "distance_px", "dice", "returned"]
 _NO_PLACE = "it names no single place that could be moved"
 
 
@@ -70,8 +59,9 @@ def run(
     Returns
     -------
     pandas.DataFrame
-        Columns of :data:`COLUMNS`, as in ``data/results/<profile>/<dataset>.sensitivity.parquet``. Modes that name no
-        single place (``automatic``) are left out; the table's metadata says so.
+        Columns of :data:`samstudy.returned.COLUMNS`, as in
+        ``data/results/<profile>/<dataset>.sensitivity.parquet``. Modes that name no single place (``automatic``) are
+        left out; the table's metadata says so.
 
     Raises
     ------
@@ -104,14 +94,6 @@ def read(profile: str = "demo") -> pd.DataFrame:
 
 def _read_file(path: Path) -> pd.DataFrame:
     return with_types(read_parquet(path))
-
-
-def with_types(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give rows the columns of :data:`COLUMNS` in order, with types that Parquet keeps; what is absent is missing."""
-    table = rows.reindex(columns=COLUMNS).reset_index(drop=True)
-    text = [name for name in COLUMNS if name not in (*_WHOLE, *_REAL)]
-    table[text] = table[text].astype(object).fillna("")
-    return table.astype(dict.fromkeys(_WHOLE, "Int64") | dict.fromkeys(_REAL, "float64"))
 
 
 def prompt_elsewhere(
@@ -147,9 +129,9 @@ def prompt_elsewhere(
     Returns
     -------
     pandas.DataFrame
-        Columns of :data:`COLUMNS`. The answer is the mask that SAM's authors would take; of a target in several
-        instances, the Dice is that with the instance, or with all of them together, that it agrees with best. An object
-        without room, an empty reference and an image that cannot be read are rows without a Dice.
+        Columns of :data:`samstudy.returned.COLUMNS`. The answer is the mask that SAM's authors would take; of a target
+        in several instances, the Dice is that with the instance, or with all of them together, that it agrees with
+        best. An object without room, an empty reference and an image that cannot be read are rows without a Dice.
 
     Raises
     ------

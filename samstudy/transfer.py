@@ -22,15 +22,12 @@ from samstudy.results import KEY, make_table, read_provenance, read_table, write
 from samstudy.stages import tuned_models
 from samstudy.study import load_study
 from samstudy.study import profile as load_profile
+from samstudy.transferred import ORIGIN
 from samstudy.types import AUTOMATIC
 
 STAGE = "transfer"
 LEAST_CONTROL_IMAGES = 10
 """Images of a general-domain control that are asked at least: of fewer groups there is no good interval."""
-
-ORIGIN = ("tuned_on", "tuned_target", "trial")
-"""Columns beside those of the score table: data set and target that the model was tuned on, ``""`` for the base; and
-what the row's data set is to it: own, other or general."""
 
 ALL_TARGETS = "all targets"
 
@@ -67,7 +64,7 @@ def run(
     Returns
     -------
     pandas.DataFrame
-        Score table with the columns :data:`ORIGIN`, as :func:`read_file` reads it from
+        Score table with the columns :data:`samstudy.transferred.ORIGIN`, as :func:`read_file` reads it from
         ``data/results/<profile>/<dataset>.transfer.parquet``: rows of the base, then of each tuned model, on the
         test images of each data set. On its own data set a model is asked about its own target alone.
     """
@@ -145,7 +142,7 @@ def read(profile: str = "demo") -> pd.DataFrame:
 
 
 def read_file(path: str | Path) -> pd.DataFrame:
-    """Read one table of :func:`run`, with the columns :data:`ORIGIN`.
+    """Read one table of :func:`run`, with the columns :data:`samstudy.transferred.ORIGIN`.
 
     Raises
     ------
@@ -159,7 +156,7 @@ def read_file(path: str | Path) -> pd.DataFrame:
 
 
 def with_origin(table: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    """Add the columns :data:`ORIGIN` to a score table.
+    """Add the columns :data:`samstudy.transferred.ORIGIN` to a score table.
 
     Parameters
     ----------

@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 from drawn import DrawnDataset, Oracle
 
-from samstudy import sensitivity
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError
 from samstudy.results import read_parquet, read_provenance, write_parquet
-from samstudy.returned import most_images, rates, say_sensitivity
-from samstudy.sensitivity import COLUMNS, prompt_elsewhere
+from samstudy.returned import COLUMNS, most_images, rates, say_sensitivity, with_types
+from samstudy.sensitivity import prompt_elsewhere
 from samstudy.statistics import GRID
 from samstudy.types import Prediction
 
@@ -160,12 +159,12 @@ def test_a_prompt_without_a_place_is_refused(drawn):
 
 
 def test_a_table_without_rows_is_a_sentence():
-    assert say_sensitivity(sensitivity.with_types(pd.DataFrame())).startswith("Not counted here: ")
+    assert say_sensitivity(with_types(pd.DataFrame())).startswith("Not counted here: ")
 
 
 def test_the_table_comes_back_from_its_file(drawn, tmp_path):
     table = asked(drawn)
-    config, read = {"left_out": {"automatic": "no place"}}, lambda p: sensitivity.with_types(read_parquet(p))
+    config, read = {"left_out": {"automatic": "no place"}}, lambda p: with_types(read_parquet(p))
     path = write_parquet(table, tmp_path / "a.parquet", config, read)
     pd.testing.assert_frame_equal(read(path), table)
     assert read_provenance(path)["config"] == config

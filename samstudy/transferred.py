@@ -1,4 +1,4 @@
-"""What transfer gains and loses: paired differences of :mod:`samstudy.transfer`, and what they say."""
+"""What transfer gains and loses: paired differences in the tables of :mod:`samstudy.transfer`, and what they say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from samstudy.errors import StudyError
 from samstudy.phantoms import shown_name
 from samstudy.statistics import paired_gain
 from samstudy.tables import format_cell
-from samstudy.transfer import ORIGIN
+
+ORIGIN = ("tuned_on", "tuned_target", "trial")
+"""Columns beside those of the score table: data set and target that the model was tuned on, ``""`` for the base; and
+what the row's data set is to it: own, other or general."""
 
 MATRIX = (*ORIGIN, "dataset", "prompt")
 """Columns that name one cell of the matrix."""
