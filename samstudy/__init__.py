@@ -55,7 +55,7 @@ _HOME = {
 }
 _MODULES = (
     "ceiling", "comparisons", "figures", "paths", "phantoms", "present", "results", "stages", "statistics", "study",
-    "tables", "verdicts", "vessels",
+    "tables", "tubular", "verdicts", "vessels",
 )  # fmt: skip
 
 __all__ = [

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from samstudy.figures.attempt import save_or_say
 from samstudy.figures.calibration import draw_calibration, shown_prompts
+from samstudy.figures.calibres import draw_calibres
 from samstudy.figures.captions import standard_caption
 from samstudy.figures.clicks import draw_clicks
 from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, style
@@ -32,6 +33,7 @@ from samstudy.figures.scores import draw_mask_choice, draw_scores
 from samstudy.figures.sizes import draw_sizes, object_sizes
 from samstudy.figures.skill import draw_skill
 from samstudy.figures.tuning import draw_before_after, draw_few_shot
+from samstudy.figures.vessels import draw_vessels
 from samstudy.registry import Registry
 
 FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
@@ -39,7 +41,7 @@ FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
 
 for _draw in (
     draw_matrix, draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot, draw_clicks, draw_jitter,
-    draw_calibration, draw_distributions, draw_everything,
+    draw_calibration, draw_calibres, draw_distributions, draw_everything,
 ):  # fmt: skip
     FIGURES.register(_draw.__name__.removeprefix("draw_"))(_draw)
 
@@ -49,6 +51,7 @@ __all__ = [
     "SINGLE_COLUMN_IN",
     "draw_before_after",
     "draw_calibration",
+    "draw_calibres",
     "draw_clicks",
     "draw_distributions",
     "draw_domain",
@@ -69,6 +72,7 @@ __all__ = [
     "draw_scores",
     "draw_sizes",
     "draw_skill",
+    "draw_vessels",
     "object_sizes",
     "pick_objects",
     "save_figure",
