@@ -7,7 +7,7 @@ between modes and between data sets that ``30_summary`` prints. Nothing here may
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -44,11 +44,14 @@ def verdicts(hypotheses: Row, zero: pd.DataFrame, tuned: pd.DataFrame) -> pd.Dat
     rows = []
     for name, test in hypotheses["tests"].items():
         table = tuned if test["compare"] == "gain" else zero
-        for model in models:
-            for prompt in test["prompts"]:
-                asked = table[(table["model"] == model) & (table["prompt"] == prompt)]
-                known = {"hypothesis": name, "model": model, "prompt": prompt}
-                rows += [known | found for found in _judged(test, hypotheses["general_domain"], asked)]
+        for model, prompt in product(models, test["prompts"]):
+            of_model = table[table["model"] == model]
+            asked = of_model[of_model["prompt"] == prompt]
+            methods = {*of_model["tuning"]} - {"none"} if test["compare"] == "gain" else set()
+            for tuning in methods or {"none"}:
+                known = {"hypothesis": name, "model": model, "tuning": tuning, "prompt": prompt}
+                judged = asked[asked["tuning"].isin(["none", tuning])]
+                rows += [known | found for found in _judged(test, hypotheses["general_domain"], judged)]
     return pd.DataFrame(rows)
 
 
@@ -145,6 +148,8 @@ def _gains(rows: pd.DataFrame, test: Row) -> pd.DataFrame:
     before = rows[rows["tuning"] == "none"].set_index([*OBJECT, "prompt"])[measure].rename("before")
     after = rows[(rows["tuning"] != "none") & (rows["shots"] <= test["most_shots"])]
     after = after[after["shots"] == after.groupby("dataset")["shots"].transform("max")]
+    each = [*OBJECT, "group_id", "target", "prompt"]
+    after = after.groupby(each, as_index=False)[measure].mean()  # repetitions are no further objects
     paired = after.join(before, on=[*OBJECT, "prompt"])
     return paired.assign(**{measure: paired[measure] - paired["before"]})
 

@@ -35,7 +35,7 @@ KEYS = {
     "table1_dice_all": recomputed.CELL,
     "table2_skill": recomputed.CELL,
     "table3_gain": recomputed.CELL,
-    "table5_verdicts": ["hypothesis", "model", "prompt", "images"],
+    "table5_verdicts": ["hypothesis", "model", "tuning", "prompt", "images"],
     "table6_calibration": ["model", "tuning", "shots", "prompt", "dataset"],
     "between data sets": ["model", "tuning", "shots", "prompt"],
     "over modes": ["dataset", "target", "model"],

@@ -94,6 +94,30 @@ def group_codes(scored: pd.DataFrame) -> np.ndarray:
     return scored.groupby(["dataset", "group_id"], sort=True).ngroup().to_numpy()
 
 
+def over_repetitions(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Average the scores of each object over the repetitions of a fine-tuning.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Score table; rows that differ in ``fold``, weights and scores alone are repetitions.
+    metric : str
+        Column; what has no score in some repetitions is the mean over the others.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per object and cell of the grid, at the place of its first one, so that repetitions count as no
+        further objects. The columns that the mean is not of are those of one repetition.
+    """
+    rows = rows.reset_index(drop=True)
+    keys = [column for column in (*OBJECT, "target", *_NEVER_POOLED) if column in rows]
+    mean = rows.groupby(keys, sort=False, dropna=False)[metric].transform("mean")
+    scored_first = rows.index[np.argsort(rows[metric].isna(), kind="stable")]
+    kept = rows.assign(**{metric: mean}).loc[scored_first].drop_duplicates(keys)
+    return kept.sort_index(ignore_index=True)
+
+
 def paired(
     rows: pd.DataFrame, beside: pd.DataFrame, keys: Sequence[str], value: str, name: str
 ) -> pd.DataFrame:

@@ -20,7 +20,7 @@ _COUNTS = {"n_objects": "n", "n_groups": "groups", "n_left_out": "left out"}
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "_%&#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"∞": r"$\infty$", "–": "--", "−": "$-$"}
+    | {"∞": r"$\infty$", ">": "$>$", "–": "--", "−": "$-$"}
 )
 
 
@@ -54,6 +54,7 @@ def format_table(
     columns: str | None = None,
     value: str | None = None,
     digits: int = 2,
+    most: str | None = None,
 ) -> pd.DataFrame:
     """Lay aggregates out as a table to be read.
 
@@ -71,6 +72,8 @@ def format_table(
         median that ``statistic`` names.
     digits : int
         Decimals.
+    most : str, optional
+        Column of the largest number that was looked for; an infinite one is written as more than that.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def format_table(
         If a column is unknown, or two aggregates would fall into one cell.
     """
     keys = [*rows, *([columns] if columns else [])]
-    for name in [*keys, *([value] if value else [])]:
+    for name in [*keys, *filter(None, [value, most])]:
         if name not in summary:
             raise unknown_name("column", name, map(str, summary.columns))
     if summary.duplicated(keys).any():
@@ -105,6 +108,11 @@ def format_table(
     for key, of_row in cells(summary, rows):
         numbers = zip(shown[of_row.index], of_row["ci_low"], of_row["ci_high"], strict=True)
         texts = [format_cell(*number, digits=digits) for number in numbers]
+        if most:
+            texts = [
+                text.replace("∞", f"> {n:g}")
+                for text, n in zip(texts, of_row[most].astype(float), strict=True)
+            ]
         stands_on = {heading: _range(of_row[name]) for name, heading in _COUNTS.items()}
         lines.append(key | empty | dict(zip(headings[of_row.index], texts, strict=True)) | stands_on)
     return pd.DataFrame(lines)
@@ -128,6 +136,7 @@ def write_tables(
     value: str | None = None,
     digits: int = 2,
     caption: str = "",
+    most: str | None = None,
 ) -> list[Path]:
     """Write aggregates as ``<stem>.csv``, ``<stem>.md`` and ``<stem>.tex``.
 
@@ -137,7 +146,7 @@ def write_tables(
         Aggregates; the CSV holds them all with full precision, so that every printed number can be traced.
     stem_path : str or pathlib.Path
         Path without suffix.
-    rows, columns, value, digits
+    rows, columns, value, digits, most
         Layout of the Markdown and LaTeX tables; see :func:`format_table`.
     caption : str
         Sentence below the Markdown table and in the LaTeX float.
@@ -153,7 +162,7 @@ def write_tables(
         As :func:`format_table`, or if the folder cannot be written.
     """
     stem_path = Path(stem_path)
-    text = format_table(summary, rows, columns, value, digits)
+    text = format_table(summary, rows, columns, value, digits, most)
     contents = {
         ".csv": summary.to_csv(index=False),
         ".md": text.to_markdown(index=False, disable_numparse=True)

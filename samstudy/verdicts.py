@@ -2,17 +2,19 @@
 
 *supported*: the whole 95 % interval lies beyond the threshold, on the stated side. *not supported*: it does not; where
 it holds the threshold the note says that the run cannot tell. *not testable here*: there are no rows for it, or too
-few patients for an interval; the note says which. Real and drawn images are never put together.
+few patients for an interval; the note says which. Real and drawn images are never put together, and neither are
+fine-tuning methods: each gets a verdict of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from samstudy.cells import OBJECT, Row, needs, paired
+from samstudy.cells import OBJECT, Row, needs, over_repetitions, paired
 from samstudy.errors import StudyError
 from samstudy.findings import Finding, balanced_mean, nothing, rank_spread
 from samstudy.hypotheses import Hypotheses, Hypothesis
@@ -23,10 +25,11 @@ from samstudy.tables import format_cell
 
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable here"
 COLUMNS = (
-    "claim hypothesis says model prompt images verdict compare metric value ci_low ci_high side threshold n_groups "
-    "n_objects datasets n_left_out left_out figure note"
+    "claim hypothesis says model tuning prompt images verdict compare metric value ci_low ci_high side threshold "
+    "n_groups n_objects datasets n_left_out left_out figure note"
 ).split()
-"""Columns of the verdicts; ``side`` is the side of the ``threshold`` that the hypothesis claims."""
+"""Columns of the verdicts; ``side`` is the side of the ``threshold`` that the hypothesis claims, ``tuning`` the method
+whose gain is judged, ``none`` where no tuned model is."""
 
 _WORDS = {
     "level": "mean {}",
@@ -60,25 +63,17 @@ def verdicts(
     Returns
     -------
     pandas.DataFrame
-        Columns :data:`COLUMNS`; one row per hypothesis, model, prompt and kind of images (``images``: real, phantom,
-        drawn for the drawn scenes, or none), in that order. No hypotheses: no rows.
+        Columns :data:`COLUMNS`; one row per hypothesis, model, fine-tuning method (for gains), prompt and kind of
+        images (``images``: real, phantom, drawn for the drawn scenes, or none), in that order. No hypotheses: no
+        rows. A gain takes of each data set the most images up to the hypothesis' ``most_shots``, and each object's
+        mean over the repetitions; the note says with how many of both.
 
     Raises
     ------
     StudyError
         If a table has no rows, lacks a column, or a measure is no fraction.
     """
-    columns = [
-        "model",
-        "prompt",
-        "mask_choice",
-        "iou_pred",
-        "tuning",
-        "shots",
-        "target",
-        "group_id",
-        "status",
-    ]
+    columns = "model prompt mask_choice iou_pred tuning shots fold target group_id status".split()
     needs(zero, [*columns, *OBJECT])
     zero = headline(zero)
     tuned = zero.head(0) if tuned is None else headline(tuned)
@@ -86,14 +81,24 @@ def verdicts(
     for test in hypotheses.tests:
         if METRICS[test.measure].unit != "fraction":
             raise StudyError(f"hypothesis {test.name}: {test.measure!r} is no fraction; use dice or another.")
-        table = tuned if test.compare == "gain" else zero
-        models = [name for name in dict.fromkeys([*zero["model"], *tuned["model"]]) if name != BASELINE]
-        for model in models:
-            for prompt in test.prompts:
-                of_prompt = table[(table["model"] == model) & (table["prompt"] == prompt)]
-                for images, found in _findings(test, hypotheses, of_prompt, seed, n_boot):
-                    rows.append(_row(test, model, prompt, images, found))
+        for model, tuning, prompt, asked in _asked(test, zero, tuned):
+            for images, found in _findings(test, hypotheses, asked, seed, n_boot):
+                rows.append(_row(test, model, tuning, prompt, images, found))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _asked(
+    test: Hypothesis, zero: pd.DataFrame, tuned: pd.DataFrame
+) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
+    """Yield model, fine-tuning method, prompt and the rows that a verdict is about; for a gain those before it too."""
+    models = [name for name in dict.fromkeys([*zero["model"], *tuned["model"]]) if name != BASELINE]
+    table = tuned if test.compare == "gain" else zero
+    for model in models:
+        of_model = table[table["model"] == model]
+        methods = [name for name in of_model["tuning"].unique() if name != "none"]
+        for tuning, prompt in product((test.compare == "gain" and methods) or ["none"], test.prompts):
+            wanted = of_model["tuning"].isin(["none", tuning]) & (of_model["prompt"] == prompt)
+            yield model, tuning, prompt, of_model[wanted]
 
 
 def say(found: pd.DataFrame, claim: str) -> str:
@@ -115,7 +120,8 @@ def say(found: pd.DataFrame, claim: str) -> str:
 
 
 def _sentence(row: tuple) -> str:
-    about = f"**{row.verdict}**: {row.model}, `{row.prompt}`"
+    method = "" if row.tuning == "none" else f" ({row.tuning})"
+    about = f"**{row.verdict}**: {row.model}{method}, `{row.prompt}`"
     if np.isnan(row.value):
         return f"{about}: {row.note}."
     words = _WORDS[row.compare].format(METRICS[row.metric].title)
@@ -127,7 +133,7 @@ def _sentence(row: tuple) -> str:
     )
 
 
-def _row(test: Hypothesis, model: str, prompt: str, images: str, found: Finding) -> Row:
+def _row(test: Hypothesis, model: str, tuning: str, prompt: str, images: str, found: Finding) -> Row:
     verdict, undecided = _judge(test, found)
     numbers = found._asdict()
     known = {name: getattr(test, name) for name in ("claim", "says", "compare", "side", "threshold")}
@@ -137,6 +143,7 @@ def _row(test: Hypothesis, model: str, prompt: str, images: str, found: Finding)
             "hypothesis": test.name,
             "metric": test.measure,
             "model": model,
+            "tuning": tuning,
             "prompt": prompt,
             "images": images,
             "verdict": verdict,
@@ -201,14 +208,11 @@ def _compare(test: Hypothesis, rows: pd.DataFrame, control: pd.DataFrame, seed: 
         return balanced_mean(rows, test.measure, control, seed, n_boot)
     if test.compare == "spread":
         return rank_spread(rows, test.measure, seed, n_boot)
-    prepare: Callable = {"level": lambda rows, test: rows, "contrast": _differences, "gain": _gains}[
-        test.compare
-    ]
-    prepared = prepare(rows, test)
+    if test.compare == "gain":
+        return _gain(rows, test, seed, n_boot)
+    prepared = _differences(rows, test) if test.compare == "contrast" else rows
     if prepared.empty:
-        return nothing(
-            "no image has both targets" if test.compare == "contrast" else "no tuned model to compare"
-        )
+        return nothing("no image has both targets")
     return balanced_mean(prepared, test.measure, None, seed, n_boot)
 
 
@@ -227,12 +231,28 @@ def _differences(rows: pd.DataFrame, test: Hypothesis) -> pd.DataFrame:
     )
 
 
-def _gains(rows: pd.DataFrame, test: Hypothesis) -> pd.DataFrame:
+def _gain(rows: pd.DataFrame, test: Hypothesis, seed: int, n_boot: int) -> Finding:
     """After minus before, with the largest number of images of each data set that is a small amount of data."""
     before = rows[rows["tuning"] == "none"]
     after = rows[(rows["tuning"] != "none") & (rows["shots"] <= test.most_shots)]
     after = after[after["shots"] == after.groupby("dataset")["shots"].transform("max")]
     if after.empty or before.empty:
-        return after.head(0)
-    pairs = paired(after, before, [*OBJECT, "prompt"], test.measure, "before")
-    return pairs.assign(**{test.measure: pairs[test.measure] - pairs["before"]})
+        return nothing("no tuned model to compare")
+    pairs = paired(over_repetitions(after, test.measure), before, [*OBJECT, "prompt"], test.measure, "before")
+    gains = pairs.assign(**{test.measure: pairs[test.measure] - pairs["before"]})
+    found = balanced_mean(gains, test.measure, None, seed, n_boot)
+    return found._replace(note="; ".join(filter(None, (_pooled(after), found.note))))
+
+
+def _pooled(after: pd.DataFrame) -> str:
+    """Say with how many images and repetitions the models were tuned that a gain is the mean of."""
+    shots = after["shots"].astype(int)
+    repeated = after.groupby(["dataset", "target"])["fold"].nunique(dropna=False)
+    images = f"{_range(shots)} training image{'' if shots.max() == 1 else 's'}"
+    times = "" if repeated.max() == 1 else f", each object's mean over {_range(repeated)} repetitions"
+    return images + times
+
+
+def _range(numbers: pd.Series) -> str:
+    low, high = numbers.min(), numbers.max()
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -152,6 +152,34 @@ def test_only_a_small_amount_of_data_counts_and_the_most_of_it() -> None:
     assert judged(answered("empty"), pd.concat([tuned[0], tuned[3]]))["C4_gain"] == UNKNOWN
 
 
+def test_each_method_is_judged_alone_and_only_gains_have_one() -> None:
+    tuned = [answered("empty"), answered("reference", "decoder"), answered("empty", "lora", shots=5)]
+    found = verdicts(COMMITTED, answered("empty"), pd.concat(tuned), n_boot=100)
+    of_gain = found[(found["hypothesis"] == "C4_gain") & (found["prompt"] == "box")].set_index("tuning")
+    assert of_gain["verdict"].to_dict() == {"decoder": YES, "lora": NO}
+    assert of_gain["value"].to_dict() == {"decoder": 1, "lora": 0}
+    assert set(found.loc[found["hypothesis"] != "C4_gain", "tuning"]) == {"none"}
+    assert not found.duplicated(["hypothesis", "model", "tuning", "prompt", "images"]).any()
+    said = say(found, "C4")
+    assert "* **supported**: vit_t (decoder), `box`" in said
+    assert "* **not supported**: vit_t (lora), `box`" in said
+    assert "(10 training images; only 6 groups" in said
+
+
+def test_a_gain_says_the_images_and_repetitions_that_it_pools() -> None:
+    first = answered("reference", "decoder", shots=20, fold=0)
+    others = [answered(name, "decoder", shots=20, fold=i) for i, name in enumerate(["empty", "empty"], 1)]
+    few = [answered("reference", "decoder", shots=3, fold=i) for i in range(3)]
+    after = pd.concat([t[t["dataset"] != "phantom_isic"] for t in (first, *others)], ignore_index=True)
+    few = pd.concat(few).query("dataset == 'phantom_isic'")
+    found = verdicts(COMMITTED, answered("empty"), pd.concat([answered("empty"), after, few]), n_boot=100)
+    (row,) = found[(found["hypothesis"] == "C4_gain") & (found["prompt"] == "box")].to_dict("records")
+    assert row["note"].startswith("3 to 20 training images, each object's mean over 3 repetitions; only 6")
+    # two of three data sets rose by a third, one by 1
+    assert row["value"] == pytest.approx((1 / 3 + 1 / 3 + 1) / 3)
+    assert row["n_objects"] == 24
+
+
 def test_without_a_control_the_first_claim_is_not_testable() -> None:
     medical = answered("reference").query("dataset != 'heldout_scenes'")
     found = verdicts(COMMITTED, medical, n_boot=100)
