@@ -8,7 +8,6 @@ evaluated: nothing is interpolated between two.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
