@@ -103,6 +103,23 @@ def decode_low_res(
     StudyError
         If a mask is not of the decoder's size.
     """
+    sparse, dense = encode_prompts(sam, prompts, size_hw)
+    return sam.mask_decoder.predict_masks(
+        image_embeddings=features,
+        image_pe=sam.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse,
+        dense_prompt_embeddings=dense,
+    )
+
+
+def encode_prompts(sam: Sam, prompts: Sequence[Prompt], size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Run the prompt encoder alone; prompts and errors as in :func:`decode_low_res`.
+
+    Returns
+    -------
+    sparse, dense : torch.Tensor, B x T x C and B x C x h x w
+        Gradients flow to what ``automatic`` learns.
+    """
     transform = ResizeLongestSide(sam.image_encoder.img_size)
     points = boxes = masks = None
     if len(prompts[0].points_xy):
@@ -115,13 +132,8 @@ def decode_low_res(
         masks = _float(np.stack([_mask_input(p, sam) for p in prompts]), sam)
     sparse, dense = sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
     if prompts[0].mode == AUTOMATIC and has_learnt_prompt(sam):
-        sparse, dense = sam.automatic(sparse, dense)
-    return sam.mask_decoder.predict_masks(
-        image_embeddings=features,
-        image_pe=sam.prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-    )
+        return sam.automatic(sparse, dense)
+    return sparse, dense
 
 
 def _mask_input(prompt: Prompt, sam: Sam) -> np.ndarray:
