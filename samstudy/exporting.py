@@ -69,7 +69,7 @@ class Export:
         return "\n".join(line for line in lines if line)
 
 
-def export(weights: str | Path, output: str | Path) -> Export:
+def export(weights: str | Path, output: str | Path, base: str | Path | None = None) -> Export:
     """Put tuned weights on their base and write the whole model, with its history as JSON beside it.
 
     What LoRA has learnt is merged into the encoder's weights.
@@ -80,6 +80,8 @@ def export(weights: str | Path, output: str | Path) -> Export:
         A file of ``samstudy finetune``, or any other SAM that :func:`samstudy.load_model` knows.
     output : str or pathlib.Path
         ``.pth`` for the official architectures, ``.safetensors`` for ``vit_t``; written whole or not at all.
+    base : str or pathlib.Path, optional
+        See :func:`samstudy.load_model`.
 
     Returns
     -------
@@ -96,7 +98,7 @@ def export(weights: str | Path, output: str | Path) -> Export:
     output = Path(output)
     if output.exists() and Path(weights).exists() and output.samefile(weights):
         raise StudyError(f"{output} is the tuned file itself: give another name to write to.")
-    model = load_model(weights, "cpu")
+    model = load_model(weights, "cpu", base)
     if not isinstance(model, SamModel):
         raise StudyError(f"the model {model.name!r} has no weights to export; choose a SAM.")
     state = {name: value for name, value in model.sam.state_dict().items() if not name.startswith(PREFIX)}
@@ -200,6 +202,7 @@ def _left_out(model: SamModel) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``samstudy export``."""
     parser.add_argument("--weights", required=True, help="file of samstudy finetune")
+    parser.add_argument("--base", help="what it was tuned from, where that file has moved")
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FILE", help=".pth; for vit_t .safetensors"
     )
@@ -207,5 +210,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Run ``samstudy export`` with parsed arguments; return the exit status."""
-    sys.stdout.write(f"{export(parsed.weights, parsed.output).words()}\n")
+    sys.stdout.write(f"{export(parsed.weights, parsed.output, parsed.base).words()}\n")
     return 0

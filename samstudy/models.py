@@ -19,6 +19,7 @@ from samstudy.errors import ModelError, StudyError, unknown_name
 from samstudy.inference import Embedding, decode, encode_image
 from samstudy.official import OFFICIAL_FILES
 from samstudy.otsu import OtsuModel
+from samstudy.paths import checkpoints_dir
 from samstudy.registry import Registry
 from samstudy.types import Prediction, Prompt
 from samstudy.vit_t import load_vit_t
@@ -156,7 +157,7 @@ def resolve_device(device: str = "auto") -> torch.device:
     return torch.device(device)
 
 
-def load_model(name: str | Path, device: str = "auto") -> Model:
+def load_model(name: str | Path, device: str = "auto", base: str | Path | None = None) -> Model:
     """Load a model by registered name or from a checkpoint file.
 
     Parameters
@@ -166,20 +167,26 @@ def load_model(name: str | Path, device: str = "auto") -> Model:
         (``.pth`` bare or wrapped in ``{"model": ...}``, ``.safetensors``) or of a model tuned by this study.
     device : {"auto", "cpu", "cuda", "mps"}
         See :func:`resolve_device`.
+    base : str or pathlib.Path, optional
+        What a tuned model was tuned from, by name or file. By default what its file names; a file that is no
+        longer there is looked for beside the tuned one and in ``data/raw/checkpoints``.
 
     Raises
     ------
     ModelError
-        If the file is missing, damaged, or not a SAM; the sentence says which and what to do.
+        If the file is missing, damaged, or not a SAM, or a base is given that is not the one the file was tuned from
+        (told by a hash); the sentence says which and what to do.
     StudyError
-        If the name is unknown (near misses are offered) or the device absent.
+        If the name is unknown (near misses are offered), the device absent, or a base given to what is not tuned.
     """
     target = resolve_device(device)
     text = str(name)
     if text in MODELS:
+        if base is not None:
+            raise StudyError(f"{text!r} is no tuned model, so it has no base: leave {str(base)!r} out.")
         return MODELS[text](target)
     if Path(text).suffix in (".pth", ".pt", ".safetensors") or "/" in text or Path(text).exists():
-        return _from_file(Path(text).expanduser(), target)
+        return _from_file(Path(text).expanduser(), target, base)
     raise unknown_name("model", text, [*MODELS, "<path of a .pth or .safetensors file>"])
 
 
@@ -188,10 +195,12 @@ def predict(model: Model, embedding: Embedding, prompts: Sequence[Prompt]) -> li
     return model.predict(embedding, prompts)
 
 
-def _from_file(path: Path, device: torch.device) -> SamModel:
+def _from_file(path: Path, device: torch.device, base: str | Path | None) -> SamModel:
     checkpoint = read_checkpoint(path)
     if TUNED_KEY in checkpoint.metadata:
-        return _tuned(checkpoint, device)
+        return _tuned(checkpoint, device, base)
+    if base is not None:
+        raise StudyError(f"{path} is no tuned model, so it has no base: leave {str(base)!r} out.")
     if checkpoint.metadata.get("format") == VIT_T_FORMAT:
         return SamModel(path.stem, _placed(load_vit_t(path), device), source=str(path.resolve()))
     return _official(checkpoint, path.stem, device, str(path.resolve()))
@@ -214,13 +223,14 @@ def _official(checkpoint: Checkpoint, name: str, device: torch.device, source: s
     return SamModel(name, _placed(sam, device), source=source)
 
 
-def _tuned(checkpoint: Checkpoint, device: torch.device) -> SamModel:
+def _tuned(checkpoint: Checkpoint, device: torch.device, given: str | Path | None) -> SamModel:
     history = metadata_json(checkpoint, TUNED_KEY)
     try:
-        base = load_model(history["base_source"], device.type)
+        base = load_model(given or _where_base_is(history["base_source"], checkpoint.path), device.type)
     except StudyError as error:
         raise ModelError(
-            f"{checkpoint.path} was tuned from {history['base']!r}, its base: {error}"
+            f"{checkpoint.path} was tuned from {history['base']!r}, its base: {error} Where it is elsewhere, say so "
+            "with --base (from Python: load_model(..., base=...))."
         ) from error
     if base.encoder_sha != history["base_encoder_sha"]:
         raise ModelError(
@@ -232,8 +242,17 @@ def _tuned(checkpoint: Checkpoint, device: torch.device) -> SamModel:
     from samstudy.tuning.weights import restore
 
     tuned = restore(base, checkpoint, history)
+    tuned.source = str(checkpoint.path.resolve())
     _placed(tuned.sam, device)
     return tuned
+
+
+def _where_base_is(source: str, tuned: Path) -> str:
+    """The name or file that a tuned file states, or the file of that name that has come along with it."""
+    if source in MODELS or Path(source).is_file():
+        return source
+    folders = tuned.parent, checkpoints_dir()
+    return next((str(f / Path(source).name) for f in folders if (f / Path(source).name).is_file()), source)
 
 
 @MODELS.register("vit_t")

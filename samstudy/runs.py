@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +17,13 @@ from samstudy.datasets import Dataset, load_dataset
 from samstudy.evaluation import evaluate
 from samstudy.figures import save_figure, standard_caption
 from samstudy.figures.image import draw_image
-from samstudy.models import Model, load_model
+from samstudy.models import Model, SamModel, load_model
 from samstudy.paths import check_writable, written_whole
 from samstudy.prompts import PROMPTS
 from samstudy.results import write_table
-from samstudy.statistics import headline, summarise
-from samstudy.tuning import Recipe, finetune, save_tuned
+from samstudy.statistics import headline, paired_gain, summarise
+from samstudy.tuning import choose_recipe, finetune, save_tuned
+from samstudy.types import AUTOMATIC
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ def run_finetuning(
     The base, the tuned model and the ellipse are evaluated on the same objects of ``split``, by default the
     test split, which tuning never reads. ``method`` says what is trained,
     ``targets`` what is learnt and evaluated (nothing: every target); ``settings`` are other fields of
-    :class:`samstudy.tuning.Recipe`, such as ``steps``.
+    :class:`samstudy.tuning.Recipe`, such as ``steps``. What is not given is chosen
+    (:func:`samstudy.tuning.choose_recipe`), told on standard error before the tuning, and kept in its history.
 
     Raises
     ------
@@ -115,14 +119,60 @@ def run_finetuning(
     source = load_dataset(dataset, root=root)
     base = load_model(model, device)
     check_writable(output)
-    recipe = Recipe(prompts=tuple(prompts), targets=tuple(targets), **settings)
-    tuned = finetune(base, source, shots, method, seed, recipe)
-    save_tuned(tuned, output / "weights.safetensors")
+    choice = choose_recipe(base, source, shots, prompts, targets, settings, seed)
+    for reason in choice.reasons:
+        tqdm.write(f"chosen: {reason}", file=sys.stderr)
+    tuned = finetune(base, source, shots, method, seed, choice.recipe)
+    tuned.history["chosen"] = list(choice.reasons)
+    weights = save_tuned(tuned, output / "weights.safetensors")
     models = [base, tuned, load_model("ellipse")]
     table = evaluate(source, models, prompts, split or "test", limit, seed, targets=targets)
     _write_scores(table, output, source, seed)
-    files = f"{output}: weights.safetensors, weights.json, scores.parquet, scores.csv"
-    return RunReport(table, f"{_summary(table)}\n{files}", _problems(table))
+    words = [_gains(table), _kept(tuned), _files(weights), _next_command(weights, choice.recipe.prompts)]
+    return RunReport(table, "\n".join(words), _problems(table))
+
+
+def _gains(table: pd.DataFrame) -> str:
+    """Before and after, a line for each target and prompt."""
+    is_sam = table["model"] != "ellipse"
+    before, after = (table[is_sam & ((table["tuning"] == "none") == untuned)] for untuned in (True, False))
+    frame = paired_gain(before, after, ["target", "prompt"])
+    shown = [
+        "target",
+        "prompt",
+        "n_objects",
+        "n_images",
+        "n_left_out",
+        "before",
+        "after",
+        "gain",
+        "ci_low",
+        "ci_high",
+    ]
+    return (
+        "Dice on held-out images before and after tuning, the gain with its 95 % interval over groups:\n"
+        + frame[shown].to_string(index=False, float_format="{:.3f}".format)
+    )
+
+
+def _kept(tuned: SamModel) -> str:
+    """Which of the weights that tuning passed through are kept."""
+    kept, n_val = tuned.history["kept"], len(tuned.history["val_ids"])
+    on = f"the {n_val} validation image{'' if n_val == 1 else 's'}"
+    if not kept["step"]:
+        return f"Nothing was better than the base on {on}: the weights are those of the base. More images may help."
+    way = "" if kept["share"] == 1 else f", {kept['share']:.0%} of the way from the base"
+    return f"Kept are the weights of step {kept['step']}{way}, the best on {on}."
+
+
+def _files(weights: Path) -> str:
+    return f"{weights.parent}: weights.safetensors, weights.json, scores.parquet, scores.csv"
+
+
+def _next_command(weights: Path, prompts: Sequence[str]) -> str:
+    how = "--automatic" if AUTOMATIC in prompts else "--prompts BOXES.csv"
+    path = shlex.quote(str(weights))
+    return f"To segment new images: samstudy predict --weights {path} --images FOLDER {how} --output MASKS"
 
 
 def _write_scores(table: pd.DataFrame, output: Path, source: Dataset, seed: int) -> None:

@@ -185,7 +185,7 @@ def test_finetune_leaves_weights_that_load_again(capsys, make_folder, disc, tmp_
     assert "weights.safetensors" in out
     assert set(read_table(output / "scores.parquet").tuning) == {"none", "decoder"}
     both = f"vit_t,{output / 'weights.safetensors'}"
-    assert run_folder(capsys, root, tmp_path / "again", "--models", both)[0] == DONE
+    assert run_folder(capsys, root, tmp_path / "again", "--models", both, "--split", "test")[0] == DONE
     assert set(read_table(tmp_path / "again" / "scores.parquet").shots) == {0, 2}
 
 

@@ -27,6 +27,7 @@ from samstudy.paths import cache_dir, table_path
 from samstudy.prompts import make_prompt
 from samstudy.results import read_provenance
 from samstudy.tuning import METHODS, Recipe, finetune, loop, lora, save_tuned
+from samstudy.tuning.choice import AUTOMATIC_RATE
 from samstudy.tuning.examples import image_features, make_examples
 from samstudy.tuning.losses import LOSSES, example_loss, prompt_losses, soft_cldice, soft_skeleton
 from samstudy.types import AUTOMATIC, Sample
@@ -446,7 +447,9 @@ def test_the_command_takes_a_method_and_a_recipe(one_set, capsys):
     back = load_model(output / "weights.safetensors")
     recipe = back.history["recipe"]
     assert (back.tuning, back.image_size, recipe["loss"], recipe["flips"]) == ("lora", 128, "cldice", True)
-    assert recipe["learning_rate"] == Recipe.learning_rate
-    assert "automatic" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert recipe["learning_rate"] == AUTOMATIC_RATE
+    assert back.history["chosen"] == [said.err.splitlines()[0].removeprefix("chosen: ")]
+    assert "automatic" in said.out
     assert main([*arguments, "--method", "loar"]) == 2
     assert "did you mean 'lora'" in capsys.readouterr().err

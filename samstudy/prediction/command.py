@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window", nargs=2, type=float, metavar=("LEVEL", "WIDTH"), help="for images of more than 8 bits"
     )
+    parser.add_argument("--base", help="what the weights were tuned from, where that file has moved")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--output", type=Path, required=True, help="folder of the results")
 
@@ -33,7 +34,7 @@ def run(parsed: argparse.Namespace) -> int:
 
     report = predict_images(
         parsed.weights, parsed.images, parsed.output, prompts=parsed.prompts, window=parsed.window,
-        device=parsed.device,
+        device=parsed.device, base=parsed.base,
     )  # fmt: skip
     sys.stdout.write(f"{report.summary}\n")
     for problem in report.problems:

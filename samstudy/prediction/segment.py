@@ -59,6 +59,7 @@ def predict_images(
     prompts: str | Path | None = None,
     window: tuple[float, float] | None = None,
     device: str = "auto",
+    base: str | Path | None = None,
     progress: bool = True,
 ) -> PredictionReport:
     """Segment images that have no reference.
@@ -82,6 +83,8 @@ def predict_images(
         (level, width) for more than 8 bits, as in ``samstudy.images``.
     device : str
         See :func:`samstudy.models.resolve_device`.
+    base : str or pathlib.Path, optional
+        What the weights were tuned from, where that file has moved; see :func:`samstudy.load_model`.
     progress : bool
         Show a bar.
 
@@ -102,7 +105,7 @@ def predict_images(
     _refuse_earlier(output)
     pictures, ignored = list_pictures(images)
     asked = None if prompts is None else read_prompt_file(prompts, pictures)
-    model = load_model(weights, device)
+    model = load_model(weights, device, base)
     if not isinstance(model, SamModel):
         raise StudyError(
             f"the model {model.name!r} sees no image: predict with a SAM, such as vit_t or vit_b."

@@ -28,7 +28,8 @@ class Example:
     """One view of an image: the prompts of its objects and each prompt's target at decoder resolution.
 
     It holds the embedding (``features``, 1 x C x h x w) where the encoder stays as it is; where the encoder is trained,
-    the resized image (``pixels``, uint8 3 x h x w).
+    the resized image (``pixels``, uint8 3 x h x w). ``chances`` makes modes and objects
+    equally likely in a step, however many random prompts each has.
     """
 
     features: Tensor | None
@@ -39,6 +40,13 @@ class Example:
     object_index: list[int]
     counted: Tensor
     content_sha: str
+    chances: tuple[float, ...]
+
+    def pick(self, rng: np.random.Generator, most: int) -> list[int]:
+        """Draw the prompts of a step: indices of different ones, at most so many."""
+        n_prompts = len(self.prompts)
+        chances = np.array(self.chances) / sum(self.chances)
+        return [int(i) for i in rng.choice(n_prompts, min(most, n_prompts), replace=False, p=chances)]
 
 
 def image_features(sam: Sam, example: Example, brightness: float = 1.0) -> Tensor:
@@ -140,16 +148,16 @@ def _example(
     model: SamModel, dataset: str, sample: Sample, recipe: Recipe, seed: int, embedded: bool
 ) -> Example | None:
     everywhere = np.ones(sample.size_hw, bool) if sample.valid is None else sample.valid
-    prompts, object_index, masks = [], [], []
+    prompts, object_index, chances, masks = [], [], [], []
     for name, modes in objects_asked(sample, recipe.prompts):
         mask = sample.reference(name) & everywhere
         if not mask.any() or (recipe.targets and target_of(name) not in recipe.targets):
             continue
         for mode in modes:
-            for variant in range(recipe.variants):
-                rng = rng_for(seed, "tuning", dataset, sample.image_id, name, mode, variant)
-                prompts.append(make_prompt(mode, mask, rng))
-                object_index.append(len(masks))
+            made = _variants(mode, mask, recipe.variants, (seed, "tuning", dataset, sample.image_id, name))
+            prompts += made
+            object_index += [len(masks)] * len(made)
+            chances += [1 / len(made)] * len(made)
         masks.append(sample.to_learn(name) & everywhere)
     if not masks:
         return None
@@ -176,7 +184,20 @@ def _example(
         object_index,
         (grids[-1] > 0.5).float().to(model.device),
         sample.content_sha(),
+        tuple(chances),
     )
+
+
+def _variants(mode: str, mask: np.ndarray, most: int, names: tuple[int | str, ...]) -> list[Prompt]:
+    """Draw prompts of a mode; one alone where it draws nothing, as all would be the same."""
+    made = []
+    for variant in range(most):
+        rng = rng_for(*names, mode, variant)
+        before = rng.bit_generator.state
+        made.append(make_prompt(mode, mask, rng))
+        if rng.bit_generator.state == before:
+            break
+    return made
 
 
 def to_decoder_grid(mask: np.ndarray, input_hw: tuple[int, int], side: int, cell: int) -> Tensor:

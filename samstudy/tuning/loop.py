@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from samstudy.leakage import refuse_shared_groups
 from samstudy.models import SamModel, load_model
 from samstudy.provenance import code_sha
 from samstudy.seeds import rng_for, seed_for
+from samstudy.tuning.blend import End, best_between
 from samstudy.tuning.chunks import (
     Chunk,
     Draw,
@@ -118,7 +120,7 @@ def finetune(
     contents = [example.content_sha for example in (*train, *val)]
     about = dataclasses.asdict(recipe), dataset.info.name, contents, shots, seed
     path = standing_path(code_sha(), base.weights_sha, tuned.device.type, method, *about)
-    curve = _train(tuned.sam, train, val, method, recipe, seed, path, progress)
+    curve, kept = _train(tuned.sam, train, val, method, recipe, seed, path, progress)
     finish(tuned, method)
     tuned.tuning, tuned.shots, tuned.fold = method, shots, seed
     tuned.history = {
@@ -138,6 +140,7 @@ def finetune(
         "train_groups": [dataset.group_of(image_id) for image_id in train_ids],
         "val_groups": [dataset.group_of(image_id) for image_id in val_ids],
         "curve": curve,
+        "kept": kept,
     }
     return tuned
 
@@ -151,8 +154,9 @@ def _train(
     seed: int,
     path: Path,
     progress: bool,
-) -> list[dict[str, float]]:
-    """Train from where ``path`` stands, leave the best weights in the model, and return the curve."""
+) -> tuple[list[dict[str, float]], dict[str, float]]:
+    """Train from where ``path`` stands, leave the best weights in the model; return the curve and which these are."""
+    base_state = trained_state(sam)
     optimiser = torch.optim.AdamW(parameter_groups(sam, method, recipe), weight_decay=recipe.weight_decay)
     standing = read_standing(path, sam, optimiser) or Standing(float("inf"), trained_state(sam))
     chunk = standing.chunk
@@ -187,9 +191,28 @@ def _train(
             break
         if step < recipe.steps:
             write_standing(path, standing, sam, optimiser)
-    put_state(sam, standing.best_state)
+    kept = _keep_best(sam, base_state, standing, val, recipe)
     path.unlink(missing_ok=True)
-    return standing.curve
+    return standing.curve, kept
+
+
+def _keep_best(
+    sam: Sam, base_state: dict[str, torch.Tensor], standing: Standing, val: list[Example], recipe: Recipe
+) -> dict[str, float]:
+    """Put the best of the best, the last and the weights between them and the base into the model, and say which."""
+
+    def loss_of(state: Mapping[str, torch.Tensor]) -> float:
+        put_state(sam, state)
+        return _validation_loss(sam, val, recipe, standing.chunk)
+
+    best = min(standing.curve, key=lambda point: point["val_loss"])
+    last = standing.curve[-1]
+    ends = [End(last["step"], last["val_loss"], trained_state(sam))]
+    if best["step"] != last["step"]:
+        ends.insert(0, End(best["step"], best["val_loss"], standing.best_state))
+    found = best_between(base_state, ends, recipe.blend, loss_of)
+    put_state(sam, found.state)
+    return {"step": found.step, "share": found.share, "val_loss": found.loss}
 
 
 def _rate(step: int, recipe: Recipe) -> float:
@@ -224,10 +247,9 @@ def _draws(train: list[Example], recipe: Recipe, seed: int, step: int) -> list[D
     rng = rng_for(seed, "step", step)
     draws = []
     for index in rng.choice(len(train), min(recipe.images_per_step, len(train)), replace=False):
-        n_prompts = len(train[index].prompts)
-        picked = rng.choice(n_prompts, min(recipe.prompts_per_image, n_prompts), replace=False)
+        picked = train[index].pick(rng, recipe.prompts_per_image)
         brightness = 1.0 if train[index].pixels is None else rng.uniform(-1, 1) * recipe.brightness + 1
-        draws.append(Draw(train[index], [int(i) for i in picked], brightness))
+        draws.append(Draw(train[index], picked, brightness))
     return draws
 
 

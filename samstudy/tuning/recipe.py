@@ -30,10 +30,13 @@ class Recipe:
     validate_every, patience : int
         The validation loss is taken every so many steps; training stops after so many without a better one,
         and the best weights are kept. The untuned model counts as the first candidate.
+    blend : tuple of float
+        At the end, weights at these shares of the way from the base to the best and to the last weights are tried on
+        the validation images too (:mod:`samstudy.tuning.blend`).
     max_val_images : int
         At most so many images of the validation split, evenly spaced.
     variants : int
-        Random prompts drawn beforehand per object and mode.
+        Random prompts drawn beforehand per object and mode; a mode that draws nothing has one.
     loss : {"dice_ce", "focal", "cldice"}
         See :data:`samstudy.tuning.losses.LOSSES`; ``cldice`` is for what is long and thin.
     image_size : int
@@ -65,6 +68,7 @@ class Recipe:
     clip_norm: float = 1.0
     validate_every: int = 20
     patience: int = 4
+    blend: tuple[float, ...] = (0.25, 0.5, 0.75)
     max_val_images: int = 8
     variants: int = 2
     loss: str = "dice_ce"
