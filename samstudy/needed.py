@@ -120,7 +120,7 @@ def images_needed(
     needs(table, [*CURVE, metric, *OBJECT, "group_id", "shots", "fold", "mask_choice", "iou_pred", "status"])
     of_models = table[table["model"] != BASELINE]
     kept = held_out(of_models[of_models[metric].notna()], "images_needed")
-    goals = [(f"{METRICS[metric].title} {level:.2f}", level, False) for level in levels]
+    goals = [(f"{METRICS[metric].title} {_digits(level)}", level, False) for level in levels]
     goals += [(f"{share:.0%} of the gain".replace("%", " %"), share, True) for share in shares]
     found = []
     for key, curve in _curves(kept):
@@ -137,6 +137,10 @@ def images_needed(
                 key | {"metric": metric} | _reached(wide, *goal, seed, n_boot) | repeated | stands_on
             )
     return pd.DataFrame(found)
+
+
+def _digits(level: float) -> str:
+    return f"{level:.2f}" if round(level, 2) == level else f"{level:g}"
 
 
 def _curves(kept: pd.DataFrame) -> list[tuple[Row, pd.DataFrame]]:

@@ -30,7 +30,7 @@ EASE = {"point_center": 0.55, "points_p5": 0.7, "points_p5n5": 0.75, "box_jitter
 ZERO_SHOT = (("none", 0),)
 TUNED = (("none", 0), ("decoder", 1), ("decoder", 5), ("decoder", 20))
 FEW = ("point_center", "box")
-ABOUT_TUNING = {"before_after", "calibres", "few_shot"}
+ABOUT_TUNING = {"before_after", "calibres", "few_shot", "images_needed"}
 OWN_PROMPTS = {
     "clicks": tuple(f"clicks_{n}" for n in range(1, 10)),
     "jitter": ("box", "box_jitter5", "box_jitter10", "box_jitter20", "box_enlarge10", "box_shift20"),

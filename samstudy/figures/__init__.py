@@ -20,10 +20,12 @@ from samstudy.figures.distributions import draw_distributions
 from samstudy.figures.domain import draw_domain, draw_domain_of
 from samstudy.figures.everything import draw_everything
 from samstudy.figures.failures import draw_failures
+from samstudy.figures.few_shot import draw_few_shot
 from samstudy.figures.image import draw_image
 from samstudy.figures.importance import draw_importance, draw_importance_of
 from samstudy.figures.jitter import draw_jitter
 from samstudy.figures.matrix import draw_matrix
+from samstudy.figures.needed import draw_images_needed
 from samstudy.figures.output import save_figure
 from samstudy.figures.overlays import draw_overlays, pick_objects
 from samstudy.figures.overview import draw_overview
@@ -32,7 +34,7 @@ from samstudy.figures.samples import draw_samples
 from samstudy.figures.scores import draw_mask_choice, draw_scores
 from samstudy.figures.sizes import draw_sizes, object_sizes
 from samstudy.figures.skill import draw_skill
-from samstudy.figures.tuning import draw_before_after, draw_few_shot
+from samstudy.figures.tuning import draw_before_after
 from samstudy.figures.vessels import draw_vessels
 from samstudy.registry import Registry
 
@@ -41,7 +43,7 @@ FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
 
 for _draw in (
     draw_matrix, draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot, draw_clicks, draw_jitter,
-    draw_calibration, draw_calibres, draw_distributions, draw_everything,
+    draw_calibration, draw_calibres, draw_distributions, draw_everything, draw_images_needed,
 ):  # fmt: skip
     FIGURES.register(_draw.__name__.removeprefix("draw_"))(_draw)
 
@@ -60,6 +62,7 @@ __all__ = [
     "draw_failures",
     "draw_few_shot",
     "draw_image",
+    "draw_images_needed",
     "draw_importance",
     "draw_importance_of",
     "draw_jitter",
