@@ -108,7 +108,8 @@ def images_needed(
         one object's at one number; ``n_left_out left_out``, objects that not every stage has scored; ``note``.
 
         The interval is that of the first number to reach the level, found anew on each resample; for shares so is the
-        gain, and a resample without one counts as never.
+        gain, and a resample without one counts as never: an infinite ``ci_high`` then means that the gain's own
+        interval reaches down to 0.
 
     Raises
     ------
@@ -182,6 +183,7 @@ def _reached(wide: pd.DataFrame, goal: str, value: float, is_share: bool, seed: 
     low, high = (np.nan, np.nan) if no_gain else _outward(shots, interval.low, interval.high)
     below = shots[(shots > needed) & (means < level - 1e-12)]
     said = [f"{shots[-1]:g} images bring no gain"] if no_gain else [interval.note]
+    said += ["the gain may be none: its interval reaches down to 0"] if is_share and np.isinf(high) else []
     said += [f"with {below[0]:g} images the mean is below it again"] if len(below) else []
     return (
         {"goal": goal, "level": np.nan if no_gain else level, "n_needed": np.nan if no_gain else needed}
@@ -251,7 +253,8 @@ def _sentence(rows: pd.DataFrame) -> str:
         ]
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         parts.append(f"not reached in {len(never)}{'' if parts else f' {of}'}: {shown}")
-    n_without = int(rows["n_needed"].isna().sum())
-    if n_without:
-        parts.append(f"no gain to share in {n_without}{'' if parts else f' {of}'}")
+    for note, words in (("bring no gain", "no gain to share in"), ("may be none", "the gain may be none in")):
+        n_alike = int(rows["note"].str.contains(note).sum())
+        if n_alike:
+            parts.append(f"{words} {n_alike}{'' if parts else f' {of}'}")
     return "; ".join(parts)

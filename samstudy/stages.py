@@ -111,9 +111,12 @@ def fine_tune(
         models, held_out = [base, *tuned, load_model("ellipse")], limit or tuning.limit
         tables.append(evaluate(source, models, recipe.prompts, None, held_out, plan.seed, targets=targets))
         recipes.append(replace(recipe, targets=()))
+        runs = {model.fold: model.history["repetition"] for model in tuned}
     learnt = tuning.targets.get(dataset, source.info.targets)
     facts = asdict(recipes[0]) | {
         "methods": tuple(methods or tuning.methods),
+        "shots": sorted({model.shots for model in tuned}),
+        "repetitions": [f"seed {run['seed']}, fold {run['fold']} of {run['folds']}" for run in runs.values()],
         "targets": f"one decoder for each of {', '.join(learnt)}" if learnt else "one decoder for all",
     }
     if recipes[-1] != recipes[0]:

@@ -82,6 +82,16 @@ def test_no_gain_has_no_share():
     assert found.loc["Dice 0.80", "n_needed"] == 0
 
 
+def test_a_gain_that_may_be_none_is_said():
+    table = curve({0: 0.8, 5: 0.805, 10: 0.81})
+    after, group = table["shots"] > 0, table["group_id"].str[-1].astype(int)
+    table.loc[after, "dice"] += 0.05 * (group[after] - (N_GROUPS - 1) / 2)
+    row = needed(table).loc["50 % of the gain"]
+    assert (row["n_needed"], row["ci_high"]) == (5, np.inf)
+    assert "the gain may be none" in row["note"]
+    assert "the gain may be none in 1" in say_needed(images_needed(table, n_boot=200))
+
+
 def test_repetitions_are_averaged_per_object_and_count_as_no_patients():
     table = curve({0: 0.5, 5: 0.8}, folds=3)
     tuned = table["shots"] == 5

@@ -12,6 +12,8 @@ from drawn import DrawnDataset, tiny_sam
 from samstudy import models, stages
 from samstudy.errors import StudyError
 from samstudy.models import SamModel
+from samstudy.paths import table_path
+from samstudy.results import read_provenance
 
 GRID = {
     "about": "a test",
@@ -76,6 +78,9 @@ def test_folds_deal_other_validation_images_and_all_is_what_every_fold_has(proje
     assert set(after["fold"]) == {0, 1, 2}
     assert after.groupby("fold")["image_id"].nunique().eq(2).all()
     assert set(table["split"]) == {"test"}
+    recipe = read_provenance(table_path("demo", "phantom_drive", "fine_tune"))["config"]["recipe"]
+    assert recipe["shots"] == [1, 6]
+    assert recipe["repetitions"] == [f"seed 0, fold {fold} of 3" for fold in range(3)]
 
 
 def test_a_kept_model_is_taken_and_shares_the_encoder_of_its_base(project, monkeypatch):
