@@ -160,9 +160,9 @@ def _kept(tuned: SamModel) -> str:
     kept, n_val = tuned.history["kept"], len(tuned.history["val_ids"])
     on = f"the {n_val} validation image{'' if n_val == 1 else 's'}"
     if not kept["step"]:
-        return f"Nothing was better than the base on {on}: the weights are those of the base. More images may help."
+        return f"All tuning was worse than the base on {on}: the weights are those of the base. More images may help."
     way = "" if kept["share"] == 1 else f", {kept['share']:.0%} of the way from the base"
-    return f"Kept are the weights of step {kept['step']}{way}, the best on {on}."
+    return f"Kept are the weights of step {kept['step']}{way}, chosen on {on}."
 
 
 def _files(weights: Path) -> str:

@@ -1,7 +1,8 @@
 """Weights between those of the base and the tuned ones: what a few images taught, without all that they wiped out.
 
 The mean of two sets of weights, one tuned from the other, often does better on new images than either (WiSE-FT:
-Wortsman et al., CVPR 2022). How much of the way is gone is chosen on the validation images.
+Wortsman et al., CVPR 2022). How much of the way is gone is chosen on the validation images. They are few, so that a
+small difference between their losses says nothing, and what went farther is preferred.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 State = Mapping[str, Tensor]
+TOLERANCE = 0.1
+"""Losses that are higher by up to this fraction count as equal."""
 
 
 @dataclass(frozen=True)
@@ -44,27 +47,33 @@ def between(base: State, tuned: State, share: float) -> dict[str, Tensor]:
 def best_between(
     base: State, ends: Sequence[End], shares: Sequence[float], loss_of: Callable[[State], float]
 ) -> End:
-    """Find the weights of the lowest loss among tuned ones and those on the way to them.
+    """Find the weights to keep among tuned ones and those on the way to them.
 
     Parameters
     ----------
     base : mapping of str to torch.Tensor
         Weights before tuning.
     ends : sequence of End
-        Tuned weights, at least one; of step 0 there is nothing between.
+        The base (step 0) and tuned weights, at least one of both.
     shares : sequence of float
-        Shares of the way that are tried for each, in (0, 1); without any the best end is taken.
+        Shares of the way that are tried for each, in (0, 1); without any the end of the lowest loss is taken.
     loss_of : callable
-        Loss of weights on the validation images.
+        Loss of weights on the validation images; at least 0.
 
     Returns
     -------
     End
-        Of equals the first: an end before what is on the way to one.
+        Of those whose loss exceeds the lowest by :data:`TOLERANCE` at most, the one of the largest share, then of the
+        latest step: the base is kept where everything else is clearly worse.
     """
+    if not shares:
+        return min(ends, key=lambda end: end.loss)
     found = list(ends)
     for end in ends:
         for share in shares if end.step else ():
             state = between(base, end.state, share)
             found.append(End(end.step, loss_of(state), state, share))
-    return min(found, key=lambda each: each.loss)
+    most = (1 + TOLERANCE) * min(end.loss for end in found)
+    return max(
+        (end for end in found if end.loss <= most), key=lambda end: (end.step > 0, end.share, end.step)
+    )
