@@ -15,6 +15,7 @@ from segment_anything.modeling import Sam
 
 from samstudy.baselines import EllipseModel
 from samstudy.checkpoints import Checkpoint, load_into, metadata_json, read_checkpoint, state_sha, variant_of
+from samstudy.encoder import use_fast_attention
 from samstudy.errors import ModelError, StudyError, unknown_name
 from samstudy.inference import Embedding, decode, encode_image
 from samstudy.official import OFFICIAL_FILES
@@ -209,6 +210,7 @@ def _from_file(path: Path, device: torch.device, base: str | Path | None) -> Sam
 def _placed(sam: Sam, device: torch.device) -> Sam:
     for parameter in sam.parameters():
         parameter.requires_grad_(False)
+    use_fast_attention(sam.image_encoder)
     return sam.eval().to(device)
 
 
