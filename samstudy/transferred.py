@@ -91,7 +91,7 @@ def say_transfer(table: pd.DataFrame) -> str:
         return f"Not tried here: {error}"
     n_decoders = len(cells.drop_duplicates(["tuned_on", "tuned_target"]))
     lines = [
-        f"{n_decoders} decoders, each tuned for one target of one data set. Dice after minus before, same objects:"
+        f"{n_decoders} decoder(s), each tuned for one target of one data set. Dice after minus before, same objects:"
     ]
     for prompt in pooled["prompt"].unique():
         lines.append(f"\n* `{prompt}`")
@@ -114,9 +114,7 @@ def _pairs(cells: pd.DataFrame) -> str:
         return "No pair has a score."
     loses, gains = (known["gain"] < -TOLERANCE).sum(), (known["gain"] > TOLERANCE).sum()
     worst, best = known.loc[known["gain"].idxmin()], known.loc[known["gain"].idxmax()]
-    counted = (
-        f"Of {len(known)} pairs of decoder and data set {loses} lose and {gains} gain more than {TOLERANCE:g}"
-    )
+    counted = f"Of {len(known)} pair(s) of decoder and data set {loses} lose and {gains} gain more than {TOLERANCE:g}"
     if len(known) == 1:
         return f"{counted}."
     return f"{counted}: from {_named(worst)} to {_named(best)}."

@@ -139,9 +139,9 @@ def test_models_of_different_numbers_of_images_are_pooled(study):
     study["models"] |= {("disc",): [tuned(5, shots=7)], ("dot",): [tuned(6, shots=7)]}
     transfer.run("there")
     said = say_transfer(transfer.read())
-    assert said.startswith("4 decoders, ")
+    assert said.startswith("4 decoder(s), ")
     assert said.count("(forgetting)") == 2
-    assert "of 4 pairs" in said.lower()
+    assert "Of 4 pair(s) of decoder" in said
 
 
 def test_a_set_that_cannot_be_read_is_left_out_and_said(study):

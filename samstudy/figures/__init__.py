@@ -32,8 +32,10 @@ from samstudy.figures.overview import draw_overview
 from samstudy.figures.panel import draw_overlay
 from samstudy.figures.samples import draw_samples
 from samstudy.figures.scores import draw_mask_choice, draw_scores
+from samstudy.figures.sensitivity import draw_sensitivity
 from samstudy.figures.sizes import draw_sizes, object_sizes
 from samstudy.figures.skill import draw_skill
+from samstudy.figures.transfer import draw_transfer
 from samstudy.figures.tuning import draw_before_after
 from samstudy.figures.vessels import draw_vessels
 from samstudy.registry import Registry
@@ -73,8 +75,10 @@ __all__ = [
     "draw_overview",
     "draw_samples",
     "draw_scores",
+    "draw_sensitivity",
     "draw_sizes",
     "draw_skill",
+    "draw_transfer",
     "draw_vessels",
     "object_sizes",
     "pick_objects",
