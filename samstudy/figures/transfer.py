@@ -91,17 +91,18 @@ def draw_transfer(table: pd.DataFrame, *, dataset: Any = None, width_in: float =
         bar.set_ticks(
             [scale.vmin, 0, scale.vmax], labels=[_number(scale.vmin, 1), "0", _number(scale.vmax, 1)]
         )
-        unit = ", in hundredths" if _number(0.1, cell_in) == "+10" else ""
-        head(
-            figure,
-            f"Change in Dice{unit}: decoders tuned on (row; training images), tried on (column; n objects)",
-            [
-                Patch(
-                    facecolor="white", edgecolor="black", linewidth=1.1, label="own target of own data set"
-                ),
-                Patch(facecolor="none", edgecolor="none", label="bold: 95 % interval over groups without 0"),
-            ],
+        number = _number(0.1, cell_in)
+        handles = [
+            Patch(facecolor="white", edgecolor="black", linewidth=1.1, label="own target of own data set")
+        ]
+        if number:
+            bold = "bold: 95 % interval over groups without 0"
+            handles.append(Patch(facecolor="none", edgecolor="none", label=bold))
+        unit = ", in hundredths" if number == "+10" else ""
+        title = (
+            f"Change in Dice{unit}: decoders tuned on (row; training images), tried on (column; n objects)"
         )
+        head(figure, title, handles)
         stamp(figure, table, info_of(dataset))
     return figure
 
