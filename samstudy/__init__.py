@@ -54,8 +54,8 @@ _HOME = {
     "write_table": "results",
 }
 _MODULES = (
-    "ceiling", "comparisons", "figures", "paths", "phantoms", "present", "results", "stages", "statistics", "study",
-    "tables", "tubular", "verdicts", "vessels",
+    "ceiling", "comparisons", "controls", "figures", "paths", "phantoms", "present", "results", "stages", "statistics",
+    "study", "tables", "tubular", "verdicts", "vessels",
 )  # fmt: skip
 
 __all__ = [

@@ -1,5 +1,6 @@
 """Controls that give the gain of fine-tuning its meaning: the same images without SAM, or with wrong labels."""
 
+from samstudy.controls.gains import control_gains, say_controls
 from samstudy.controls.probe import LinearProbe, fit_probe, load_probe, save_probe
 from samstudy.controls.shuffled import ShuffledLabels
 from samstudy.controls.stage import run
@@ -10,11 +11,13 @@ __all__ = [
     "ShuffledLabels",
     "UNetModel",
     "UNetRecipe",
+    "control_gains",
     "fit_probe",
     "load_probe",
     "load_unet",
     "run",
     "save_probe",
     "save_unet",
+    "say_controls",
     "train_unet",
 ]

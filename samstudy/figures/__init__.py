@@ -16,6 +16,7 @@ from samstudy.figures.calibres import draw_calibres
 from samstudy.figures.captions import standard_caption
 from samstudy.figures.clicks import draw_clicks
 from samstudy.figures.common import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, style
+from samstudy.figures.controls import draw_controls
 from samstudy.figures.distributions import draw_distributions
 from samstudy.figures.domain import draw_domain, draw_domain_of
 from samstudy.figures.everything import draw_everything
@@ -45,7 +46,7 @@ FIGURES: Registry[Callable[..., Figure]] = Registry("figure")
 
 for _draw in (
     draw_matrix, draw_scores, draw_mask_choice, draw_skill, draw_before_after, draw_few_shot, draw_clicks, draw_jitter,
-    draw_calibration, draw_calibres, draw_distributions, draw_everything, draw_images_needed,
+    draw_calibration, draw_calibres, draw_distributions, draw_everything, draw_images_needed, draw_controls,
 ):  # fmt: skip
     FIGURES.register(_draw.__name__.removeprefix("draw_"))(_draw)
 
@@ -57,6 +58,7 @@ __all__ = [
     "draw_calibration",
     "draw_calibres",
     "draw_clicks",
+    "draw_controls",
     "draw_distributions",
     "draw_domain",
     "draw_domain_of",
