@@ -246,7 +246,7 @@ def _choice_rows(work: _Work, model: Model, question: Question, turn: Turn) -> I
         index = turn.prediction.choose(choice, question.reference)
         if index not in scores:
             mask = turn.prediction.masks[index]
-            scores[index] = question.scorer.score(mask) | {"n_pred_px": int(mask.sum())}
+            scores[index] = question.scorer.score(mask) | {"n_pred_px": int(np.count_nonzero(mask))}
         found = scores[index] | {"iou_pred": float(turn.prediction.iou_pred[index])}
         status = "ok" if found["n_pred_px"] else "pred_empty"
         yield _row(work, model, known | found, turn.mode.name, choice, status=status)

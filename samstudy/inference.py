@@ -6,6 +6,7 @@ test holds the two together. What differs: the single mask and the three masks c
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from torch import Tensor
 
 from samstudy.automatic import has_learnt_prompt
+from samstudy.decoder import attend, draw_masks, predict_iou
 from samstudy.errors import DataError, StudyError
 from samstudy.everything import propose
 from samstudy.images.display import check_image
@@ -104,12 +106,8 @@ def decode_low_res(
         If a mask is not of the decoder's size.
     """
     sparse, dense = encode_prompts(sam, prompts, size_hw)
-    return sam.mask_decoder.predict_masks(
-        image_embeddings=features,
-        image_pe=sam.prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-    )
+    tokens, cells = attend(sam, features, sparse, dense)
+    return draw_masks(sam, tokens, cells), predict_iou(sam, tokens)
 
 
 def encode_prompts(sam: Sam, prompts: Sequence[Prompt], size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -197,14 +195,30 @@ def decode(sam: Sam, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Pr
     list of Prediction
         In the order of ``prompts``, four candidates each. The candidates of a composite prompt are the
         unions over its parts, their predicted IoU the mean over its parts. A grid gives the proposals of
-        everything mode (:func:`samstudy.everything.propose`), made once for all prompts with that grid.
+        everything mode (:func:`samstudy.everything.propose`). Prompts of the same content are answered once, by the
+        same object: an object of one part has the same box in three modes, and all objects share ``automatic``.
     """
     flat = [part for prompt in prompts for part in (prompt.parts or (prompt,))]
-    each = iter(_decode_each(sam, embedding, [part for part in flat if not part.points_per_side]))
-    grids = {part.points_per_side for part in flat} - {0}
-    proposed = {points_per_side: propose(sam, embedding, points_per_side) for points_per_side in grids}
-    parts = iter([proposed.get(part.points_per_side) or next(each) for part in flat])
+    distinct = {_content(part): part for part in flat}
+    asked = {key: part for key, part in distinct.items() if not part.points_per_side}
+    answers = dict(zip(asked, _decode_each(sam, embedding, list(asked.values())), strict=True))
+    for key in distinct.keys() - asked.keys():
+        answers[key] = propose(sam, embedding, distinct[key].points_per_side)
+    parts = iter([answers[_content(part)] for part in flat])
     return [_united([next(parts) for _ in (p.parts or (p,))]) for p in prompts]
+
+
+def _content(prompt: Prompt) -> tuple:
+    """What the answer depends on; prompts that agree in it are asked once."""
+    box, mask = prompt.box_xyxy, prompt.mask_logits
+    return (
+        prompt.points_per_side,
+        prompt.mode == AUTOMATIC,
+        np.asarray(prompt.points_xy, np.float64).tobytes(),
+        np.asarray(prompt.point_labels, np.int64).tobytes(),
+        None if box is None else np.asarray(box, np.float64).tobytes(),
+        None if mask is None else (np.shape(mask), hashlib.sha256(np.ascontiguousarray(mask)).digest()),
+    )
 
 
 def _decode_each(sam: Sam, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:

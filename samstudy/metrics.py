@@ -17,6 +17,7 @@ one calibre is NaN where the reference has none of it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Real
@@ -210,9 +211,10 @@ class MaskScorer:
             None if valid is None else self._same_size(as_mask(valid, "the valid region"), "valid region")
         )
         self._reference = self._shape(reference)
+        self._scores: dict[bytes, dict[str, float]] = {}
 
     def score(self, mask: np.ndarray) -> dict[str, float]:
-        """Score one mask.
+        """Score one mask; the same mask again costs its hash.
 
         Parameters
         ----------
@@ -225,7 +227,14 @@ class MaskScorer:
             Metric name to value, in the order of the registry or of ``metrics``. For empty masks see the
             module's docstring.
         """
-        found = self._shape(self._same_size(as_mask(mask), "mask"))
+        mask = self._same_size(as_mask(mask), "mask")
+        content = hashlib.sha256(np.packbits(mask)).digest()
+        if content not in self._scores:
+            self._scores[content] = self._score(mask)
+        return dict(self._scores[content])
+
+    def _score(self, mask: np.ndarray) -> dict[str, float]:
+        found = self._shape(mask)
         if found is None and self._reference is None:
             return {each.name: np.nan for each in self.metrics}
         pair = Pair(self._reference, found, self.nsd_tolerance) if found and self._reference else None

@@ -11,7 +11,7 @@ from segment_anything import SamPredictor
 
 from samstudy.embeddings import embed, embedding_key
 from samstudy.errors import DataError, StudyError
-from samstudy.inference import encode_image
+from samstudy.inference import decode_low_res, encode_image
 from samstudy.models import SamModel
 from samstudy.prompts import make_prompt
 from samstudy.seeds import rng_for
@@ -101,6 +101,30 @@ def test_a_composite_prompt_is_the_union_of_its_parts(tiny_model):
     whole = tiny_model.predict(embedding, [prompt])[0]
     np.testing.assert_array_equal(whole.masks, parts[0].masks | parts[1].masks)
     np.testing.assert_allclose(whole.iou_pred, (parts[0].iou_pred + parts[1].iou_pred) / 2)
+
+
+def test_prompts_of_the_same_content_are_answered_once(tiny_model, monkeypatch):
+    mask = np.zeros((40, 56), bool)
+    mask[10:20, 10:30] = True
+    modes = ["box", "point_center", "boxes_parts", "points_parts", "box_largest", "clicks_1", "automatic"]
+    prompts = [make_prompt(mode, mask, rng_for(0, mode)) for mode in modes]
+    embedding = tiny_model.embed(picture((40, 56)))
+    asked = []
+    monkeypatch.setattr(
+        "samstudy.inference.decode_low_res",
+        lambda sam, features, part, size_hw: (
+            asked.extend(part) or decode_low_res(sam, features, part, size_hw)
+        ),
+    )
+    found = tiny_model.predict(embedding, prompts * 2)
+    assert len(asked) == 3  # a box, a point, and the whole image
+    assert found[0].masks is found[2].masks is found[4].masks is found[7].masks
+    assert found[1].masks is found[3].masks is found[5].masks
+    assert not np.array_equal(found[0].low_res_logits, found[6].low_res_logits)
+    logits = found[0].low_res_logits
+    asked.clear()
+    tiny_model.predict(embedding, [replace(prompts[0], mask_logits=logits[i : i + 1]) for i in (0, 1, 0)])
+    assert len(asked) == 2
 
 
 def test_no_prompts_and_an_empty_prompt(tiny_model):

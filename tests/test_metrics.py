@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from samstudy import vessels
 from samstudy.errors import StudyError
+from samstudy.mask_pairs import Pair
 from samstudy.metrics import METRICS, MaskScorer, metrics_for, score
 
 SIZE_HW = (48, 64)
@@ -158,6 +159,19 @@ def test_scorer_equals_single_calls_and_leaves_masks_alone():
     for mask in [*masks, *masks]:
         assert scorer.score(mask) == score(reference, mask, (0.5, 2.0), 1.0)
     assert np.array_equal(reference, before)
+
+
+def test_the_same_mask_is_measured_once(monkeypatch):
+    pairs = []
+    monkeypatch.setattr("samstudy.metrics.Pair", lambda *parts: pairs.append(parts) or Pair(*parts))
+    reference = np.zeros((20, 20), bool)
+    reference[5:15, 5:15] = True
+    scorer = MaskScorer(reference)
+    first = scorer.score(np.roll(reference, 2, axis=0))
+    first["dice"] = -1.0
+    assert scorer.score(np.roll(reference, 2, axis=0).astype(np.uint8))["dice"] == 0.8
+    scorer.score(np.roll(reference, 3, axis=0))
+    assert len(pairs) == 2
 
 
 def test_only_the_metrics_asked_for_are_computed(monkeypatch):

@@ -9,10 +9,9 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.nn import functional as F
 
-from samstudy.inference import batches, encode_prompts
+from samstudy.inference import batches, decode_low_res
 from samstudy.registry import Registry
 from samstudy.tuning.examples import Example, image_features
-from samstudy.tuning.two_way import predict_masks
 
 MaskLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """``(logits B x C x h x w, target in [0, 1] of the same shape, counted h x w) -> loss B x C``."""
@@ -70,9 +69,7 @@ def prompt_batches(example: Example, picked: Sequence[int], most: int) -> Iterat
 def batch_losses(sam: Sam, features: Tensor, example: Example, batch: Sequence[int], loss: str) -> Tensor:
     """Loss of each prompt of a batch of :func:`prompt_batches`, B; see :func:`prompt_losses`."""
     prompts = [example.prompts[i] for i in batch]
-    sparse, dense = encode_prompts(sam, prompts, example.size_hw)
-    image_pe = sam.prompt_encoder.get_dense_pe()
-    logits, iou_pred = predict_masks(sam.mask_decoder, features, image_pe, sparse, dense)
+    logits, iou_pred = decode_low_res(sam, features, prompts, example.size_hw)
     target = example.targets[[example.object_index[i] for i in batch]]
     return prompt_losses(logits.float(), iou_pred.float(), target, example.counted, loss)
 
