@@ -215,11 +215,11 @@ def test_an_estimate_counts_steps_images_and_validations(tiny_model, discs, monk
     sam, examples = parts_of(tiny_model, discs, "decoder")
     seconds = iter([2.0, 0.5] * 3)
     monkeypatch.setattr(cost, "_seconds", lambda run, _: run() or next(seconds))
-    recipe = replace(QUICK, steps=10, validate_every=4, images_per_step=2)
+    recipe = replace(QUICK, steps=10, validate_every=4, images_per_step=2, blend=(0.5,))
     found = estimate(sam, examples, [*examples, *examples], recipe, Chunk())
     assert (found.step_s, found.validation_s) == (4.0, 2.0)
-    assert found.total_s == 10 * 4 + (3 + 1) * 2
-    assert estimate(sam, examples, examples, recipe, Chunk(), done=8).total_s == 2 * 4 + 1 * 1
+    assert found.total_s == 10 * 4 + (3 + 1 + 2) * 2
+    assert estimate(sam, examples, examples, recipe, Chunk(), done=8).total_s == 2 * 4 + (1 + 2) * 1
     learnt = sum(parameter.numel() * 4 for parameter in trained(sam).values())
     assert found.peak_bytes > 3 * learnt
 

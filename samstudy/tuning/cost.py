@@ -35,8 +35,8 @@ class Cost:
     step_s, validation_s : float
         Seconds of a step and of a validation.
     total_s : float
-        Of all steps and validations that are left; early stopping may end sooner. Reading and encoding the images is
-        over by then.
+        Of all steps and validations that are left, at most: early stopping ends sooner. Reading and encoding the
+        images is over by then.
     peak_bytes : int
         Highest memory while gradients were computed, plus what AdamW and the best weights so far add. On a CPU the
         resident memory of the whole process, on CUDA what tensors take, on MPS what its driver holds.
@@ -108,8 +108,8 @@ def estimate(
         within_memory(chunk, lambda most: mean_loss(sam, val[:1], recipe, most), sam, recipe, n_prompts)
 
     n_steps = recipe.steps - done
-    # the untuned model is validated as well
-    n_validations = -(-n_steps // recipe.validate_every) + (done == 0)
+    # the untuned model is validated as well, and at the end what lies between it and the best and the last weights
+    n_validations = -(-n_steps // recipe.validate_every) + (done == 0) + 2 * len(recipe.blend)
     with peak_memory(sam.device) as memory:
         # the first pass of a process is slower than the others, which matters where many short ones follow
         for _ in range(2):
