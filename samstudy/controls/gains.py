@@ -150,5 +150,5 @@ def _count(gains: pd.DataFrame, method: str, against: str) -> str:
     names = (METHODS[name].removeprefix("SAM, ") for name in (method, against))
     return (
         f"**{' − '.join(names)}**: above 0 with all of its interval in {ahead} of {len(tested)}, below in {behind}, "
-        f"mean {rows['gain'].mean():+.2f}."
+        f"mean {format_cell(rows['gain'].mean())}."
     )
