@@ -100,17 +100,21 @@ def _parser(command: str) -> argparse.ArgumentParser:
     sub = add("finetune", _finetune, "Tune SAM on a few images and evaluate before and after.")
     _add_evaluation(sub)
     sub.add_argument("--model", default="vit_t", help="base: name or checkpoint file")
-    sub.add_argument("--shots", type=int, default=10, help="training images (default 10)")
+    sub.add_argument("--shots", type=int, help="training images (default 10, or all where there are fewer)")
     sub.add_argument("--prompts", default="box,point_center", help="modes, separated by commas")
     sub.add_argument(
         "--targets", default="", help="what to learn, separated by commas (default: every target)"
     )
     sub.add_argument("--method", default="decoder", help="decoder, lora or full (default decoder)")
     sub.add_argument("--steps", type=int, help="most optimiser steps (default 200)")
-    sub.add_argument("--learning-rate", type=float, help="of the decoder (default 0.0003)")
+    sub.add_argument(
+        "--learning-rate",
+        type=float,
+        help="of the decoder (default 0.0003; 0.001 with the prompts automatic)",
+    )
     sub.add_argument("--loss", help="dice_ce, focal or cldice, which is for vessels (default dice_ce)")
     sub.add_argument(
-        "--image-size", type=int, help="side of the input of vit_t: finer for thin targets, e.g. 768"
+        "--image-size", type=int, help="side of the input of vit_t (automatic: 768 where targets are thin)"
     )
     sub.add_argument("--flips", action="store_true", default=None, help="train on mirrored images too")
 

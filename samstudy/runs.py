@@ -25,6 +25,8 @@ from samstudy.statistics import headline, paired_gain, summarise
 from samstudy.tuning import choose_recipe, finetune, save_tuned
 from samstudy.types import AUTOMATIC
 
+DEFAULT_SHOTS = 10
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -90,7 +92,7 @@ def run_evaluation(
 def run_finetuning(
     dataset: str,
     model: str,
-    shots: int,
+    shots: int | None,
     prompts: Sequence[str],
     output: Path,
     *,
@@ -106,7 +108,8 @@ def run_finetuning(
     """Write ``weights.safetensors`` (+ ``.json``), ``scores.parquet`` and ``scores.csv`` into a folder.
 
     The base, the tuned model and the ellipse are evaluated on the same objects of ``split``, by default the
-    test split, which tuning never reads. ``method`` says what is trained,
+    test split, which tuning never reads. ``shots`` is the number of training images; None means
+    :data:`DEFAULT_SHOTS`, or all of the training split where it has fewer. ``method`` says what is trained,
     ``targets`` what is learnt and evaluated (nothing: every target); ``settings`` are other fields of
     :class:`samstudy.tuning.Recipe`, such as ``steps``. What is not given is chosen
     (:func:`samstudy.tuning.choose_recipe`), told on standard error before the tuning, and kept in its history.
@@ -119,6 +122,8 @@ def run_finetuning(
     source = load_dataset(dataset, root=root)
     base = load_model(model, device)
     check_writable(output)
+    if shots is None:
+        shots = max(1, min(DEFAULT_SHOTS, len(source.ids("train"))))
     choice = choose_recipe(base, source, shots, prompts, targets, settings, seed)
     for reason in choice.reasons:
         tqdm.write(f"chosen: {reason}", file=sys.stderr)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from drawn import DrawnDataset, tiny_sam
 
+from samstudy import models, runs
 from samstudy.datasets.base import Reading
 from samstudy.errors import StudyError
 from samstudy.models import SamModel
@@ -59,6 +60,7 @@ def test_without_a_prompt_steps_are_larger(tiny_model, discs):
 def test_what_is_thin_gets_a_finer_input(tiny_model, lines):
     choice = choose_recipe(tiny_model, lines, 2, AUTO)
     assert choice.recipe.image_size == FINE_SIDE
+    assert choice.recipe.flips
     assert "long and thin references have a Dice of 0." in choice.reasons[1]
     assert "on a grid of 32 mask cells" in choice.reasons[1]
 
@@ -70,7 +72,7 @@ def test_a_target_that_is_not_learnt_does_not_decide(tiny_model, discs):
 
 
 def test_what_is_given_wins_and_is_not_told(tiny_model, lines):
-    given = {"learning_rate": 2e-4, "image_size": 96, "steps": 7}
+    given = {"learning_rate": 2e-4, "image_size": 96, "flips": False, "steps": 7}
     choice = choose_recipe(tiny_model, lines, 2, AUTO, given=given)
     assert choice.recipe == Recipe(prompts=AUTO, **given)
     assert not choice.reasons
@@ -80,7 +82,7 @@ def test_an_input_of_fixed_side_is_told(lines):
     official = SamModel("official", tiny_sam(), source="official")
     official.sam.prompt_encoder.__class__ = official.sam.prompt_encoder.__class__.__mro__[1]
     choice = choose_recipe(official, lines, 2, AUTO)
-    assert choice.recipe.image_size == 0
+    assert (choice.recipe.image_size, choice.recipe.flips) == (0, False)
     assert "input of 64 pixels, which this model cannot change, though" in choice.reasons[1]
 
 
@@ -148,3 +150,12 @@ def test_a_mode_that_draws_nothing_has_one_prompt_and_its_share_of_the_draws(tin
     drawn = [example.pick(rng, 1)[0] for _ in range(400)]
     assert drawn.count(0) == pytest.approx(200, abs=40)
     assert sorted(example.pick(rng, 9)) == [0, 1, 2, 3]
+
+
+def test_without_a_number_ten_images_are_taken_or_all(lines, tmp_path, monkeypatch):
+    monkeypatch.setitem(models.MODELS._items, "tiny", lambda _: SamModel("tiny", tiny_sam(), source="tiny"))
+    monkeypatch.setattr(runs, "load_dataset", lambda *_, **__: lines)
+    report = runs.run_finetuning("lines", "tiny", None, ["box"], tmp_path / "out", steps=1, blend=())
+    assert set(report.table["shots"]) == {0, 3}
+    assert "samstudy predict --weights" in report.summary
+    assert "--prompts BOXES.csv" in report.summary

@@ -77,7 +77,8 @@ def choose_recipe(
         :data:`AUTOMATIC_RATE`, and where the references lose a tenth of their
         Dice on the model's own grid of mask cells (:func:`samstudy.ceiling.through_grid`), or a twentieth where
         they are long and thin (:func:`samstudy.vessels.is_tubular`), the input of ``vit_t`` has a side of
-        :data:`FINE_SIDE`. Other models have an input of a fixed side, which a reason then says.
+        :data:`FINE_SIDE` and images are mirrored as well. Other models have an input of a fixed side, which a reason
+        then says, and are spared the three more encodings of an image on a CPU.
 
     Raises
     ------
@@ -93,17 +94,24 @@ def choose_recipe(
     }
     chosen: dict[str, Any] = {"learning_rate": AUTOMATIC_RATE}
     shown = _references(dataset, choose_shots(dataset, shots, seed)[:_MOST_READ], recipe.targets)
-    thin = _why_thin(list(shown), cells_of(model))
-    if thin and isinstance(model.sam.prompt_encoder, DrawnPromptEncoder):
+    thin, is_vit_t = _why_thin(list(shown), cells_of(model)), _is_vit_t(model)
+    if thin and is_vit_t:
         chosen["image_size"] = max(FINE_SIDE, model.image_size)
         reasons["image_size"] = f"input of {chosen['image_size']} pixels: {thin}"
     elif thin:
         reasons["image_size"] = (
             f"input of {model.image_size} pixels, which this model cannot change, though {thin}"
         )
+    if thin and (is_vit_t or model.device.type != "cpu"):
+        chosen["flips"] = True
+        reasons["flips"] = "mirrored images too: what is thin has no side that it is always seen from"
     for name in given.keys() & reasons.keys():
         del reasons[name]
     return Choice(replace(recipe, **{**chosen, **given}), tuple(reasons.values()))
+
+
+def _is_vit_t(model: SamModel) -> bool:
+    return isinstance(model.sam.prompt_encoder, DrawnPromptEncoder)
 
 
 def _references(dataset: Dataset, ids: Sequence[str], targets: Sequence[str]) -> Iterator[np.ndarray]:
