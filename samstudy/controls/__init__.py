@@ -3,7 +3,7 @@
 from samstudy.controls.gains import control_gains, say_controls
 from samstudy.controls.probe import LinearProbe, fit_probe, load_probe, save_probe
 from samstudy.controls.shuffled import ShuffledLabels
-from samstudy.controls.stage import run
+from samstudy.controls.stage import read, run
 from samstudy.controls.unet import UNetModel, UNetRecipe, load_unet, save_unet, train_unet
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "fit_probe",
     "load_probe",
     "load_unet",
+    "read",
     "run",
     "save_probe",
     "save_unet",

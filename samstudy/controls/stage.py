@@ -17,7 +17,7 @@ from samstudy.evaluation import evaluate
 from samstudy.folds import Repetition, repetitions
 from samstudy.models import Model, SamModel, load_model
 from samstudy.paths import table_path
-from samstudy.results import write_table
+from samstudy.results import make_table, read_table, write_table
 from samstudy.stages import config_of, kept_path, tuned_model, tuned_models
 from samstudy.study import profile as load_profile
 from samstudy.tuning import Recipe
@@ -108,6 +108,19 @@ def run(
     table = pd.concat(tables, ignore_index=True)
     write_table(table, table_path(profile, dataset, STAGE), config_of(source, plan.seed, **facts))
     return table
+
+
+def read(profile: str = "demo") -> pd.DataFrame:
+    """Put together the tables of :func:`run` over the data sets that the profile controls.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Without rows where no table has been made.
+    """
+    paths = [table_path(profile, name, STAGE) for name in load_profile(profile).fine_tuning.controls.datasets]
+    found = [read_table(path) for path in paths if path.is_file()]
+    return pd.concat(found, ignore_index=True) if found else make_table([])
 
 
 def _unet(
