@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from samstudy.ahead import ahead
 from samstudy.datasets import Dataset
 from samstudy.embeddings import embed
 from samstudy.errors import StudyError, unknown_name
@@ -29,7 +31,7 @@ _MOST_MASK_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class _Work:
+class Work:
     """What is the same for every row of one evaluation."""
 
     dataset: Dataset
@@ -110,10 +112,12 @@ def evaluate(
     for model in loaded:
         refuse_seen_groups(getattr(model, "history", {}), dataset, ids)
         model.prepare(dataset)
-    work = _Work(dataset, tuple(prompts), seed, check_targets(dataset, targets))
+    work = Work(dataset, tuple(prompts), seed, check_targets(dataset, targets))
     rows: list[Row] = []
-    for image_id in tqdm(ids, desc=dataset.info.name, unit="image", disable=not progress):
-        rows.extend(_image_rows(work, loaded, image_id, cache))
+    with tqdm(total=len(ids), desc=dataset.info.name, unit="image", disable=not progress) as bar:
+        for of_image in rows_of(work, loaded, ids, cache):
+            rows.extend(of_image)
+            bar.update()
     return make_table(rows)
 
 
@@ -139,14 +143,29 @@ def _spread(ids: list[str], limit: int | None) -> list[str]:
     return [ids[i] for i in np.linspace(0, len(ids) - 1, limit).round().astype(int)]
 
 
-def _image_rows(work: _Work, models: Sequence[Model], image_id: str, cache: bool) -> Iterator[Row]:
+def rows_of(work: Work, models: Sequence[Model], ids: Sequence[str], cache: bool) -> Iterator[list[Row]]:
+    """Yield the rows of each image in turn, by model; the next image is read while one is evaluated."""
+    for image_id, read in zip(ids, ahead(partial(_read, work.dataset), ids), strict=True):
+        yield list(_image_rows(work, models, image_id, read, cache))
+
+
+def _read(dataset: Dataset, image_id: str) -> tuple[Sample, str] | StudyError:
+    """An image and the hash of its content, or why there is none."""
     try:
-        sample = work.dataset.load(image_id)
+        sample = dataset.load(image_id)
     except StudyError as error:
+        return error
+    return sample, sample.content_sha()
+
+
+def _image_rows(
+    work: Work, models: Sequence[Model], image_id: str, read: tuple[Sample, str] | StudyError, cache: bool
+) -> Iterator[Row]:
+    if isinstance(read, StudyError):
         for model in models:
-            yield from _error_rows(work, model, {"image_id": image_id}, str(error))
+            yield from _error_rows(work, model, {"image_id": image_id}, str(read))
         return
-    content = sample.content_sha()
+    sample, content = read
     questions = None
     for model in models:
         store = (
@@ -164,7 +183,7 @@ def _image_rows(work: _Work, models: Sequence[Model], image_id: str, cache: bool
 
 
 def _model_rows(
-    work: _Work, model: Model, sample: Sample, questions: list[Question], cache: bool
+    work: Work, model: Model, sample: Sample, questions: list[Question], cache: bool
 ) -> Iterator[Row]:
     try:
         embedding = embed(model, sample.image, cache=cache)
@@ -206,7 +225,7 @@ def _points_per_side(question: Question) -> int:
 
 
 def _answered(
-    work: _Work, model: Model, embedding: Embedding, batch: list[Question]
+    work: Work, model: Model, embedding: Embedding, batch: list[Question]
 ) -> dict[tuple[str, str], list[Row]]:
     """Hold the dialogues of a batch and score each answer; what a failing model leaves unanswered is an error."""
     rows = {}
@@ -227,7 +246,7 @@ def _answered(
     return rows
 
 
-def _unasked(work: _Work, model: Model, question: Question, mode: PromptMode) -> list[Row]:
+def _unasked(work: Work, model: Model, question: Question, mode: PromptMode) -> list[Row]:
     if question.status == "ref_empty":
         choices, more = _choices(model, mode), {"status": "ref_empty"}
     else:
@@ -235,7 +254,7 @@ def _unasked(work: _Work, model: Model, question: Question, mode: PromptMode) ->
     return [_row(work, model, question.known, mode.name, choice, **more) for choice in choices]
 
 
-def _choice_rows(work: _Work, model: Model, question: Question, turn: Turn) -> Iterator[Row]:
+def _choice_rows(work: Work, model: Model, question: Question, turn: Turn) -> Iterator[Row]:
     known = question.known | {
         "n_points": turn.prompt.n_points,
         "box_jitter_px": turn.prompt.box_jitter_px,
@@ -264,12 +283,12 @@ def _has_one_mask(model: Model) -> bool:
     return getattr(model, "one_mask", not model.uses_image)
 
 
-def _error_rows(work: _Work, model: Model, known: Row, reason: str) -> Iterator[Row]:
+def _error_rows(work: Work, model: Model, known: Row, reason: str) -> Iterator[Row]:
     for mode in work.prompts:
         yield _row(work, model, known, mode, _headline(model, PROMPTS[mode]), status="error", error=reason)
 
 
-def _row(work: _Work, model: Model, known: Row, mode: str, choice: str, **more: Any) -> Row:
+def _row(work: Work, model: Model, known: Row, mode: str, choice: str, **more: Any) -> Row:
     dataset, image_id = work.dataset, known["image_id"]
     return (
         known

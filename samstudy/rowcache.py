@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from samstudy.datasets import Dataset
+from samstudy.embeddings import kept_dtype
 from samstudy.models import Model
 from samstudy.paths import cache_dir, written_whole
 from samstudy.provenance import code_sha
@@ -32,6 +33,8 @@ class RowCache:
         Base seed.
     targets : sequence of str
         Targets that were asked for; none of them means all.
+
+    What embeddings are rounded to enters the key, too.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class RowCache:
             dataset.info.nsd_tolerance,
             model.name, model.weights_sha, model.image_size, model.tuning, model.shots, model.fold,
             sorted(getattr(model, "area_fraction", {}).items()), list(prompts), seed, list(targets),
+            kept_dtype(),
         ]  # fmt: skip
 
     @cached_property
