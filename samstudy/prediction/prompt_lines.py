@@ -141,10 +141,15 @@ def _read_json(text: str, name: str) -> Iterator[Drawn]:
         )
 
 
+def is_object_name(name: str) -> bool:
+    """Whether an object can be called so: ``"nodule"``, ``"nodule#2"``."""
+    return bool(_NAME.fullmatch(name))
+
+
 def _checked(image: str, name: str, box: object, points: list[list], where: str) -> Drawn:
     if not image:
         raise StudyError(f"{where}: names no image.")
-    if name and not _NAME.fullmatch(name):
+    if name and not is_object_name(name):
         raise StudyError(
             f"{where}: the object {name!r} cannot be a file's name; begin it with a letter or digit and use "
             "these, spaces and _-. only; #1, #2, ... at its end for several of one kind."
