@@ -87,7 +87,8 @@ def run(
             tuned[targets] = models[0]
     asked = tuple(prompts or plan.fine_tuning.prompts)
     general = study.hypotheses.general_domain
-    tables = [_own(source, base, tuned, asked, limit, plan.seed)]
+    # on its own data set as the stage fine_tune asks, whose rows are cached
+    tables = [_own(source, base, tuned, asked, plan.fine_tuning.limit, plan.seed)]
     for name in present_datasets(profile):
         if name == dataset:
             continue
@@ -110,7 +111,7 @@ _Tuned = Mapping[tuple[str, ...], SamModel]
 
 
 def _own(
-    source: Dataset, base: SamModel, tuned: _Tuned, prompts: Sequence[str], limit: int, seed: int
+    source: Dataset, base: SamModel, tuned: _Tuned, prompts: Sequence[str], limit: int | None, seed: int
 ) -> pd.DataFrame:
     tables = [
         evaluate(source, [base, model], prompts, None, limit, seed, targets=targets)
