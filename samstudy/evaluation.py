@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,9 @@ from samstudy.questions import Question, Row, questions_about, sample_columns
 from samstudy.results import make_table
 from samstudy.rowcache import RowCache
 from samstudy.types import MASK_CHOICES, Sample
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 _MOST_MASK_BYTES = 256 << 20
 
@@ -51,6 +55,7 @@ def evaluate(
     cache: bool = True,
     progress: bool = True,
     targets: Sequence[str] | None = None,
+    scheduler: str | Client | None = None,
 ) -> pd.DataFrame:
     """Score models on the objects of a data set under simulated prompts.
 
@@ -78,6 +83,9 @@ def evaluate(
         Show a progress bar.
     targets : sequence of str, optional
         Only objects of these targets; all of them when not given.
+    scheduler : str or distributed.Client, optional
+        Dask workers that do it, with the same table: ``local:4``, ``tcp://host:8786`` or ``file:scheduler.json``
+        (docs/cluster.md). ``SAMSTUDY_SCHEDULER`` when not given, and this process where that is not set.
 
     Returns
     -------
@@ -113,6 +121,12 @@ def evaluate(
         refuse_seen_groups(getattr(model, "history", {}), dataset, ids)
         model.prepare(dataset)
     work = Work(dataset, tuple(prompts), seed, check_targets(dataset, targets))
+    scheduler = scheduler or os.environ.get("SAMSTUDY_SCHEDULER")
+    if scheduler:
+        # it is built on this module, and Dask is imported only when asked for
+        from samstudy.scheduling import rows_by_scheduler
+
+        return make_table(rows_by_scheduler(scheduler, work, loaded, ids, cache, progress))
     rows: list[Row] = []
     with tqdm(total=len(ids), desc=dataset.info.name, unit="image", disable=not progress) as bar:
         for of_image in rows_of(work, loaded, ids, cache):

@@ -59,6 +59,7 @@ def run_evaluation(
     seed: int = 0,
     device: str = "auto",
     n_overlays: int = 24,
+    scheduler: str | None = None,
 ) -> RunReport:
     """Write ``scores.parquet``, ``scores.csv`` and ``overlays/<image>.png`` (and PDF) into a folder.
 
@@ -70,6 +71,8 @@ def run_evaluation(
         Made where absent; whether it can be written is found out before anything is computed.
     n_overlays : int
         At most so many images are drawn, evenly spaced; 0 for none.
+    scheduler : str, optional
+        As in :func:`samstudy.evaluate`.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def run_evaluation(
     source = load_dataset(dataset, root=root)
     loaded = [load_model(name, device) for name in models]
     check_writable(output)
-    table = evaluate(source, loaded, prompts, split=split, limit=limit, seed=seed)
+    table = evaluate(source, loaded, prompts, split=split, limit=limit, seed=seed, scheduler=scheduler)
     _write_scores(table, output, source, seed)
     problems = _problems(table) + source.listing_errors()
     n_drawn = _draw(source, table, loaded, output / "overlays", n_overlays, seed)
