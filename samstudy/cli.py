@@ -96,6 +96,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     sub.add_argument(
         "--overlays", type=int, default=24, metavar="N", help="pictures of at most N images (default 24)"
     )
+    sub.add_argument("--scheduler", help="Dask workers: local:4, tcp://host:8786 or file:scheduler.json")
 
     sub = add("finetune", _finetune, "Tune SAM on a few images and evaluate before and after.")
     _add_evaluation(sub)
@@ -197,6 +198,7 @@ def _run(parsed: argparse.Namespace) -> int:
     return _report(run_evaluation(
         parsed.dataset, _names(parsed.models), _names(parsed.prompts), parsed.output, root=parsed.root,
         split=parsed.split, limit=parsed.limit, seed=parsed.seed, device=parsed.device, n_overlays=parsed.overlays,
+        scheduler=parsed.scheduler,
     ))  # fmt: skip
 
 
