@@ -33,7 +33,7 @@ SUPPLEMENT_PDF := $(FIGURES)/supplement.pdf
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all figures supplement env install test lint clean help FORCE
+.PHONY: all figures supplement env install test test-browser lint clean help FORCE
 
 all: env
 	@$(MAKE) --no-print-directory -j$(JOBS) figures
@@ -47,6 +47,7 @@ supplement: env
 help:
 	@echo "make all      set up the environment if needed, then build the figures of a profile"
 	@echo "make test     set up the environment if needed, then run the tests (TESTS=tests/test_prompts.py for one file)"
+	@echo "make test-browser  test the explorer in JupyterLab in Chromium, which is installed from Debian's packages if it can be"
 	@echo "make env      only the environment: the active one, else .venv (PYTHON=... says with which Python)"
 	@echo "make figures  as all, in an environment that is there"
 	@echo "make supplement  all of a profile as one web page and a PDF, to attach to a paper"
@@ -86,6 +87,13 @@ install:
 test: env
 	"$(PY)" -m pytest $(TESTS)
 
+# Without Chromium the tests are skipped and say so.
+test-browser: env
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && \
+	  apt-get install -y --no-install-recommends chromium; } || \
+	  echo "No Chromium here: install it (Debian: apt-get install chromium), and make test-browser again." >&2
+	"$(PY)" -m pytest -m browser -s tests/test_browser.py
+
 lint: env
 	"$(PY)" -m ruff check
 	"$(PY)" -m ruff format --check
@@ -96,7 +104,7 @@ clean:
 # --- figures ----------------------------------------------------------------------------------------------
 
 # Only read where it is needed: before `make env` there may be nothing to read study.yaml with.
-ifneq ($(filter-out all supplement env install test lint clean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out all supplement env install test test-browser lint clean help,$(or $(MAKECMDGOALS),all)),)
 
 # What of the profile is on this machine; the reasons of what is not are told at the end.
 DATASETS := $(shell "$(PY)" -m samstudy.present found $(PROFILE))
