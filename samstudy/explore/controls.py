@@ -63,7 +63,7 @@ class Controls:
         self.position = _field(widgets.IntSlider, "number", min=1, max=1, **text)
         self.level = _field(widgets.FloatText, "level", "155px", **text)
         self.width = _field(widgets.FloatText, "width (0: auto)", "155px", **text)
-        self.target = _field(widgets.Dropdown, "compare with", options=[("(no reference)", "")])
+        self.target = _field(widgets.Dropdown, "target", options=[("(no reference)", "")])
         self.model = _field(widgets.Dropdown, "model", options=list(models.items()))
         self.second = _field(
             widgets.Dropdown, "beside it", options=[("(none)", ""), *models.items()], value=""

@@ -240,8 +240,11 @@ class Explorer:
         self.seconds = time.perf_counter() - start
         marks = self.session.marks
         if self.session.mask() is not None:
-            self.controls.say(f"{len(marks.points)} points{', a box' * (marks.box_xyxy is not None)}: "
-                              f"answered in {self.seconds:.2f} s.")  # fmt: skip
+            n_points = len(marks.points)
+            words = (
+                f"{n_points} point{'' if n_points == 1 else 's'}{', a box' * (marks.box_xyxy is not None)}"
+            )
+            self.controls.say(f"{words}: answered in {self.seconds:.2f} s.")
         elif marks.points:
             self.controls.say("Points of the background only: add one of the object, or a box.")
 
