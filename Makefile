@@ -33,7 +33,7 @@ SUPPLEMENT_PDF := $(FIGURES)/supplement.pdf
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.PHONY: all figures supplement env install test test-browser lint clean help FORCE
+.PHONY: all figures supplement env install test test-browser lint benchmark clean help FORCE
 
 all: env
 	@$(MAKE) --no-print-directory -j$(JOBS) figures
@@ -51,6 +51,7 @@ help:
 	@echo "make env      only the environment: the active one, else .venv (PYTHON=... says with which Python)"
 	@echo "make figures  as all, in an environment that is there"
 	@echo "make supplement  all of a profile as one web page and a PDF, to attach to a paper"
+	@echo "make benchmark  measure speed and memory beside other software, into data/results/benchmarks"
 	@echo "make lint     check the style of code and notebooks"
 	@echo "make clean    remove the figures, tables and results of a profile; the cache of embeddings stays"
 	@echo
@@ -98,13 +99,16 @@ lint: env
 	"$(PY)" -m ruff check
 	"$(PY)" -m ruff format --check
 
+benchmark: env
+	"$(PY)" benchmarks/run.py
+
 clean:
 	rm -rf "$(FIGURES)" "$(RESULTS)"
 
 # --- figures ----------------------------------------------------------------------------------------------
 
 # Only read where it is needed: before `make env` there may be nothing to read study.yaml with.
-ifneq ($(filter-out all supplement env install test test-browser lint clean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out all supplement env install test test-browser lint benchmark clean help,$(or $(MAKECMDGOALS),all)),)
 
 # What of the profile is on this machine; the reasons of what is not are told at the end.
 DATASETS := $(shell "$(PY)" -m samstudy.present found $(PROFILE))
