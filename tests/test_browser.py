@@ -132,14 +132,11 @@ def lab(address: str, project: Path) -> Iterator[Lab]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1440, "height": 1250})
-        page.goto(address)
+        page.goto(address, timeout=120_000)
         page.locator(".jp-Notebook").first.wait_for(timeout=120_000)
-        page.locator(".jp-Notebook-ExecutionIndicator").first.wait_for(timeout=120_000)
-        time.sleep(3)
-        page.locator(".jp-Cell").first.click()
-        for _ in range(4):
-            page.keyboard.press("Shift+Enter")
-            time.sleep(0.5)
+        time.sleep(10)
+        for number in (0, 1):
+            _run_cell(page, number)
         lab = Lab(page)
         try:
             lab.canvas.wait_for(timeout=180_000)
@@ -152,6 +149,22 @@ def lab(address: str, project: Path) -> Iterator[Lab]:
             if os.environ.get("SAMSTUDY_BROWSER_PICTURES"):
                 _pictures(lab, Path(os.environ["SAMSTUDY_BROWSER_PICTURES"]))
             browser.close()
+
+
+def _run_cell(page: object, number: int) -> None:
+    """Run a code cell; keys that come before the kernel does are lost, so they are pressed again."""
+    cell = page.locator(".jp-CodeCell").nth(number)
+    for _ in range(60):
+        # before there is a kernel JupyterLab asks which one
+        if page.locator(".jp-Dialog .jp-mod-accept").count():
+            page.locator(".jp-Dialog .jp-mod-accept").last.click()
+            time.sleep(2)
+        cell.locator(".jp-InputPrompt").click()
+        page.keyboard.press("Shift+Enter")
+        time.sleep(2)
+        if cell.locator(".jp-InputPrompt").inner_text().strip("[]: "):
+            return
+    pytest.fail(f"JupyterLab did not run the code cell {number} in 120 s")
 
 
 def _pictures(lab: Lab, folder: Path) -> None:
