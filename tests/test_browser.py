@@ -245,7 +245,7 @@ def test_what_is_saved_runs_as_a_data_set(lab: Lab, project: Path) -> None:
     lab.until("1 point: answered")
     lab.page.keyboard.press("s")
     lab.until("Saved brain of")
-    lab.page.get_by_role("button", name="Save").click()
+    lab.page.get_by_role("button", name="Save", exact=True).click()
     lab.until("Replaced brain of")
     saved = project / "notebooks" / "explored"
     command = [sys.executable, "-m", "samstudy.cli", "run", "--dataset", f"folder:{saved}", "--models", "vit_t",

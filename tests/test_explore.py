@@ -406,3 +406,37 @@ def test_saved_png_is_binary(tmp_path: Path) -> None:
     session = clicked(ArraySource(np.zeros((40, 60), np.uint8), "page"), "page", 20, 10)
     save(session, tmp_path, "nodule")
     assert set(np.unique(np.asarray(Image.open(tmp_path / "masks" / "page" / "nodule.png")))) == {0, 255}
+
+
+def test_the_panel_answers_keys_and_lists(
+    drawn: DrawnDataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from samstudy.explore import panel
+
+    monkeypatch.setattr(panel, "load_model", lambda name, device: Square())
+    explorer = panel.Explorer([], tmp_path / "set", "cpu")
+    explorer.start(drawn)
+    assert "embedded in" in explorer.controls.status.value
+    explorer.session.add_point(20, 15)
+    explorer.answer()
+    assert "1 point: answered in" in explorer.controls.status.value
+    assert explorer.controls.candidate.label == "authors' choice"
+    for key, index in (("2", 1), ("4", 3), ("0", 2), ("1", 0)):
+        explorer.press(key)
+        assert explorer.session.chosen() == index
+    for key, opacity in (("[", 0.3), ("]", 0.4), ("]", 0.5)):
+        explorer.press(key)
+        assert explorer.picture.look.opacity == pytest.approx(opacity)
+    explorer.press("s")
+    assert "Saved" in explorer.controls.status.value
+    first = explorer.controls.image.value
+    explorer.press("n")
+    assert explorer.controls.image.value != first
+    assert explorer.session.marks == Marks()
+    explorer.press("s")
+    assert "<b>Not done:</b> there is no mask to save" in explorer.controls.status.value
+    explorer.controls.second.value = explorer.controls.model.value
+    assert len(explorer.session.models) == len(explorer.picture.figure.axes) == 2
+    explorer.controls.dataset.value = "images of one's own"
+    explorer.controls.own.value = str(tmp_path / "nothing.png")
+    assert "there is no file or folder" in explorer.controls.status.value

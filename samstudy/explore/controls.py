@@ -11,6 +11,9 @@ from samstudy.explore.front_end import KEYBOARD_CLASS
 from samstudy.explore.session import Session
 
 _CANDIDATES = ("single mask", "1st of three", "2nd of three", "3rd of three")
+AUTHORS = -1
+"""Value of the entry "authors' choice": a list takes None for nothing chosen."""
+
 _KEYS = (
     ("click / Shift+click or right click", "point of the object / of the background"),
     ("drag", "box"),
@@ -68,7 +71,9 @@ class Controls:
         self.second = _field(
             widgets.Dropdown, "beside it", options=[("(none)", ""), *models.items()], value=""
         )
-        self.candidate = _field(widgets.Dropdown, "mask", options=[("authors' choice", None)])
+        self.candidate = _field(
+            widgets.Dropdown, "mask", options=[("authors' choice", AUTHORS)], value=AUTHORS
+        )
         self.opacity = _field(widgets.FloatSlider, "opacity", value=0.4, min=0, max=1, step=0.1)
         self.outline = widgets.Checkbox(True, description="outline", indent=False, layout={"width": "95px"})
         self.reference = widgets.Checkbox(
@@ -148,10 +153,9 @@ class Controls:
         """List the candidates of every model with predicted IoU and Dice; the one shown is underlined."""
         most = max((len(session.scores(place)) for place in range(len(session.models))), default=0)
         words = _CANDIDATES if most == len(_CANDIDATES) else ("mask",) * most
-        self.candidate.options = [("authors' choice", None), *((w, i) for i, w in enumerate(words))]
-        self.candidate.value = (
-            session.picked if session.picked is not None and session.picked < most else None
-        )
+        self.candidate.options = [("authors' choice", AUTHORS), *((w, i) for i, w in enumerate(words))]
+        is_picked = session.picked is not None and session.picked < most
+        self.candidate.value = session.picked if is_picked else AUTHORS
         rows = [row for place in range(len(session.models)) for row in _rows(session, place)]
         head = "<tr><th></th><th>mask</th><th>predicted IoU</th><th>Dice</th></tr>"
         self.scores.value = f"<table>{head}{''.join(rows)}</table>" if rows else "<i>no prompt yet</i>"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from samstudy.datasets import Dataset, load_dataset
 from samstudy.errors import StudyError
 from samstudy.explore.canvas import Picture
-from samstudy.explore.controls import Controls
+from samstudy.explore.controls import AUTHORS, Controls
 from samstudy.explore.front_end import has_front_end, keep_keys, say_none
 from samstudy.explore.lists import checked_folder, datasets_here, models_here
 from samstudy.explore.saving import save
@@ -262,9 +262,8 @@ class Explorer:
         if key in actions:
             self._guarded(actions[key])
         elif key in tuple("01234"):
-            c.candidate.value = (
-                c.candidate.options[int(key)][1] if int(key) < len(c.candidate.options) else None
-            )
+            picked = int(key) if int(key) < len(c.candidate.options) else 0
+            c.candidate.value = c.candidate.options[picked][1]
         elif key == "o":
             c.outline.value = not c.outline.value
         elif key == "r":
@@ -289,7 +288,8 @@ class Explorer:
         self.controls.say(save(self.session, self.controls.folder.value, self.controls.object_id.value))
 
     def _take_candidate(self) -> None:
-        self.session.choose(self.controls.candidate.value)
+        value = self.controls.candidate.value
+        self.session.choose(None if value == AUTHORS else value)
         self._show()
 
     def _take_target(self) -> None:
