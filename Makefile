@@ -126,7 +126,7 @@ endif
 split_of = $(wildcard data/splits/$(patsubst phantom_%,%,$1).csv)
 
 # What no figure depends on is left out, so that changing it rebuilds nothing.
-PACKAGE := $(filter-out samstudy/pretrain/% samstudy/supplement/% samstudy/present.py,\
+PACKAGE := $(filter-out samstudy/pretrain/% samstudy/supplement/% samstudy/explore/% samstudy/present.py,\
     $(wildcard samstudy/*.py samstudy/*/*.py samstudy/*.mplstyle))
 # The drawn control is drawn by what pretraining drew with; nothing else depends on it.
 drawn_by = $(if $(filter heldout_scenes,$1),$(wildcard samstudy/pretrain/*.py))
