@@ -6,6 +6,7 @@ import gc
 import json
 from pathlib import Path
 
+import matplotlib
 import nibabel as nib
 import numpy as np
 import psutil
@@ -411,8 +412,10 @@ def test_saved_png_is_binary(tmp_path: Path) -> None:
 def test_the_panel_answers_keys_and_lists(
     drawn: DrawnDataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    backend = matplotlib.get_backend()
     from samstudy.explore import panel
 
+    assert matplotlib.get_backend() == backend, "other figures of the notebook are drawn as before"
     monkeypatch.setattr(panel, "load_model", lambda name, device: Square())
     explorer = panel.Explorer([], tmp_path / "set", "cpu")
     explorer.start(drawn)

@@ -84,7 +84,7 @@ def test_plain_segment_anything_gives_the_same_masks(base, tmp_path, method):
     image, prompt = ask()
     predictor = SamPredictor(sam_model_registry["vit_b"](checkpoint=found.path))
     predictor.set_image(image)
-    ours = tuned.predict(embed(tuned, image), [prompt])[0]
+    ours = tuned.predict(embed(tuned, image, cache_dtype="float32"), [prompt])[0]
     for multimask, part in ((False, slice(0, 1)), (True, slice(1, 4))):
         masks, iou_pred, _ = predictor.predict(box=prompt.box_xyxy, multimask_output=multimask)
         np.testing.assert_array_equal(ours.masks[part], masks)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from ipympl.backend_nbagg import Canvas, FigureManager
 from IPython.display import display
 from matplotlib.figure import Figure
 
@@ -20,6 +19,7 @@ from samstudy.explore.lists import checked_folder, datasets_here, models_here
 from samstudy.explore.saving import save
 from samstudy.explore.session import Session
 from samstudy.explore.sources import DatasetSource, Source, open_source
+from samstudy.explore.widget_canvas import Canvas, FigureManager
 from samstudy.models import Model, load_model
 
 _OWN = "images of one's own"
