@@ -85,7 +85,9 @@ def test_a_row_is_made_again_and_a_change_is_said(tmp_path: Path, make_folder, d
 
 def test_tables_that_cannot_be_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMSTUDY_ROOT", str(tmp_path))
-    with pytest.raises(StudyError, match=r"no score table can be read in .*run `make all PROFILE=demo` first"):
+    with pytest.raises(
+        StudyError, match=r"no score table can be read in .*run `make all PROFILE=demo` first"
+    ):
         read_results("demo")
     folder = tmp_path / "data" / "results" / "demo"
     folder.mkdir(parents=True)

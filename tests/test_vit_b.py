@@ -42,7 +42,7 @@ def test_prediction_cache_and_tuning(root, monkeypatch, tmp_path):
     assert model.image_size == 1024
     dataset = DrawnDataset(3, "tve", only="disc")
     sample = dataset.load("page2")
-    embedding = embed(model, sample.image)
+    embedding = embed(model, sample.image, cache_dtype="float32")
     assert embedding.features.shape == (1, 256, 64, 64)
 
     official = SamPredictor(sam_model_registry["vit_b"](OFFICIAL_FILES["vit_b"].path))
