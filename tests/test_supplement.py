@@ -82,8 +82,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     stated = yaml.safe_load((ROOT / "study.yaml").read_text(encoding="utf-8"))
     demo = stated["profiles"]["demo"]
     demo["datasets"] = ["mni152"]
-    if "automatic" in demo["fine_tuning"]:
-        demo["fine_tuning"]["automatic"]["datasets"] = ["mni152"]
+    for named in ("automatic", "curves", "controls"):
+        if named in demo["fine_tuning"]:
+            demo["fine_tuning"][named]["datasets"] = ["mni152"]
     (root / "study.yaml").write_text(yaml.safe_dump(stated), encoding="utf-8")
     shutil.copytree(ROOT / "data" / "splits", root / "data" / "splits")
     with pytest.MonkeyPatch.context() as patch:
