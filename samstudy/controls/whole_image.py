@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from samstudy.datasets import Dataset
 
 
-class WholeImageModel:
+class WholeImageModel(ABC):
     """A model (:class:`samstudy.models.Model`) of one target that takes no prompt.
 
     It makes one mask of an image. In the mode ``automatic`` that is its answer; a box cuts it, points keep the
@@ -44,12 +45,12 @@ class WholeImageModel:
         """Number of the repetition."""
         return self.history["fold"]
 
-    def prepare(self, dataset: Dataset) -> None:
+    def prepare(self, dataset: Dataset) -> None:  # noqa: B027 -- what it learnt it has learnt
         """Nothing more to learn."""
 
+    @abstractmethod
     def mask(self, embedding: Embedding) -> np.ndarray:
         """Return the mask of the whole image, bool H x W."""
-        raise NotImplementedError
 
     def predict(self, embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
         """Make the mask once and cut it to each prompt, in order."""
